@@ -6,12 +6,14 @@
 //!
 //! Everything is readable without colour: colours come from `anstream`, which honours `NO_COLOR`, pipes and `TERM=dumb`.
 
+mod ask;
 mod error;
 mod exit;
 mod format;
 mod output;
 mod progress;
 
+pub use ask::{Answer, ask};
 pub use error::{Expected, render, report};
 pub use exit::Exit;
 pub use format::{elapsed, line, plural, size};

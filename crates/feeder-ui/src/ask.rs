@@ -1,0 +1,68 @@
+//! A question to the user.
+
+use std::io::{self, IsTerminal, Write};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// What the user said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// `y` or `yes`.
+    Yes,
+    /// Anything else, or the end of input.
+    No,
+    /// Nobody was asked: stdin or stderr is no terminal.
+    NoTerminal,
+    /// `stop` became true while waiting.
+    Stopped,
+}
+
+/// Asks a question that is answered by y or n, on the terminal. `stop` is asked several times a second, because a signal
+/// that only sets a flag does not end a read.
+pub fn ask(question: &str, stop: &dyn Fn() -> bool) -> Answer {
+    let stdin = io::stdin();
+    if !stdin.is_terminal() || !io::stderr().is_terminal() {
+        return Answer::NoTerminal;
+    }
+    let mut stderr = anstream::stderr().lock();
+    // A question that nobody sees is answered by nobody: the poll below ends with the user's Ctrl-C.
+    let _lost = write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush());
+    let moment = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+    while !matches!(poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&moment)), Ok(1..)) {
+        if stop() {
+            let _lost = writeln!(stderr);
+            return Answer::Stopped;
+        }
+    }
+    let mut line = String::new();
+    // A terminal hands over whole lines, so this does not wait.
+    match stdin.read_line(&mut line) {
+        Ok(_) => understood(&line),
+        Err(_) => Answer::No,
+    }
+}
+
+fn understood(line: &str) -> Answer {
+    match line.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Answer::Yes,
+        _ => Answer::No,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_clear_yes_is_one() {
+        for (line, answer) in [
+            ("y\n", Answer::Yes),
+            (" YES \n", Answer::Yes),
+            ("\n", Answer::No),
+            ("", Answer::No),
+            ("yess\n", Answer::No),
+        ] {
+            assert_eq!(understood(line), answer, "{line:?}");
+        }
+    }
+}
