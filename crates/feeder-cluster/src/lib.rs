@@ -1,1 +1,52 @@
-//! feeder-cluster
+//! `cluster.toml`: what a cluster is made of, typed, with errors that point at the mistake.
+//!
+//! [`parse`] turns text into a [`Cluster`] or into [`Diagnostics`]: every mistake of the file at once, each with line and
+//! column, what is wrong and what would be right. [`load`] does the reading. The keys themselves are data ([`schema`]), so that
+//! the reader, the page `docs/cluster.toml.md` and whatever is generated from them later cannot disagree.
+//!
+//! What is deliberately absent: anything that talks to a host, and anything that depends on how nodes are run.
+
+mod check;
+mod diagnostic;
+mod error;
+mod model;
+mod read;
+mod rules;
+pub mod schema;
+mod syntax;
+mod value;
+
+pub use diagnostic::{Diagnostic, Diagnostics, Label, Position, Severity};
+pub use error::LoadError;
+pub use ipnet::Ipv4Net;
+pub use model::{Cluster, Master, Network, Node, Worker};
+pub use value::{Board, ByteSize, DhcpMode, Invalid, MacAddr, NodeName, Serial};
+
+use camino::Utf8Path;
+
+/// A file that was understood.
+#[derive(Debug, Clone)]
+pub struct Parsed {
+    /// What it says, with the defaults filled in.
+    pub cluster: Cluster,
+    /// What is allowed but probably not meant, such as a MAC address which no Raspberry Pi is known to have. May be empty.
+    pub warnings: Diagnostics,
+}
+
+/// Reads the text of a `cluster.toml`; `file` is the name that errors show.
+///
+/// # Errors
+/// Every mistake of the text, in the order in which it stands in the file, together with the warnings.
+pub fn parse(text: &str, file: &str) -> Result<Parsed, Diagnostics> {
+    check::check(text, file)
+}
+
+/// Reads a `cluster.toml` from disk.
+///
+/// # Errors
+/// [`LoadError::Read`] when the file is absent, unreadable or not UTF-8; [`LoadError::Invalid`] for what is wrong in it.
+pub fn load(path: &Utf8Path) -> Result<Parsed, LoadError> {
+    let text = fs_err::read_to_string(path)
+        .map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+    Ok(parse(&text, path.as_str())?)
+}

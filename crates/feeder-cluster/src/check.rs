@@ -1,0 +1,146 @@
+//! From text to a cluster: read every section, apply the rules, and only then put it together.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use toml::Spanned;
+use toml::de::DeTable;
+
+use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
+use crate::read::{self, Fields};
+use crate::syntax::Syntax;
+use crate::value::{address, name_server, subnet, user_name};
+use crate::{
+    Board, ByteSize, Cluster, DhcpMode, MacAddr, Master, Network, NodeName, Parsed, Serial, Worker,
+    rules, schema,
+};
+
+/// What a file says, as far as it could be read: a value that is wrong or absent is None, so that the rest is still checked.
+#[derive(Default)]
+pub(crate) struct Draft {
+    pub(crate) name: Option<Spanned<NodeName>>,
+    pub(crate) subnet: Option<Spanned<Ipv4Net>>,
+    pub(crate) gateway: Option<Spanned<Ipv4Addr>>,
+    pub(crate) dns: Option<Vec<Spanned<Ipv4Addr>>>,
+    pub(crate) dhcp: Option<Spanned<DhcpMode>>,
+    pub(crate) master: Option<DraftMaster>,
+    pub(crate) workers: Vec<DraftWorker>,
+}
+
+pub(crate) struct DraftMaster {
+    pub(crate) name: Option<Spanned<NodeName>>,
+    pub(crate) address: Option<Spanned<Ipv4Addr>>,
+    pub(crate) board: Option<Spanned<Board>>,
+    pub(crate) user: Option<Spanned<String>>,
+}
+
+pub(crate) struct DraftWorker {
+    pub(crate) name: Option<Spanned<NodeName>>,
+    pub(crate) mac: Option<Spanned<MacAddr>>,
+    pub(crate) serial: Option<Spanned<Serial>>,
+    pub(crate) address: Option<Spanned<Ipv4Addr>>,
+    pub(crate) board: Option<Spanned<Board>>,
+    pub(crate) state: Option<Spanned<ByteSize>>,
+}
+
+pub(crate) fn check(text: &str, file: &str) -> Result<Parsed, Diagnostics> {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    let syntax = Syntax::new(text, &errors);
+    let mut problems = Vec::new();
+    let draft = read(root.get_ref(), text.len(), &mut problems);
+    rules::apply(&draft, text, &mut problems);
+    problems.retain(|problem| syntax.leaves_standing(problem));
+    problems.extend(syntax.problems);
+
+    let warnings_only = problems.iter().all(|problem| problem.severity == Severity::Warning);
+    let diagnostics = Diagnostics::new(file, text, problems);
+    match draft.finish() {
+        Some(cluster) if warnings_only => Ok(Parsed { cluster, warnings: diagnostics }),
+        None if warnings_only => panic!("a value of {file} was refused without saying why"),
+        _ => Err(diagnostics),
+    }
+}
+
+fn read<'t>(root: &'t DeTable<'t>, end: usize, problems: &mut Vec<Diagnostic>) -> Draft {
+    read::unknown_sections(root, problems);
+    let mut draft = Draft::default();
+    if let Some(cluster) = read::single(root, &schema::CLUSTER, end, problems) {
+        draft.name = cluster.text("name", str::parse, problems);
+    }
+    if let Some(network) = read::single(root, &schema::NETWORK, end, problems) {
+        draft.subnet = network.text("subnet", subnet, problems);
+        draft.gateway = network.text("gateway", address, problems);
+        draft.dns = network.texts("dns", name_server, problems);
+        draft.dhcp = network.text("dhcp", str::parse, problems);
+    }
+    draft.master =
+        read::single(root, &schema::MASTER, end, problems).map(|fields| master(&fields, problems));
+    let workers = read::repeated(root, &schema::WORKER, problems);
+    draft.workers = workers.iter().map(|fields| worker(fields, problems)).collect();
+    draft
+}
+
+fn master(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> DraftMaster {
+    DraftMaster {
+        name: fields.text("name", str::parse, problems),
+        address: fields.text("address", address, problems),
+        board: fields.text("board", str::parse, problems),
+        user: fields.text("user", user_name, problems),
+    }
+}
+
+fn worker(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> DraftWorker {
+    DraftWorker {
+        name: fields.text("name", str::parse, problems),
+        mac: fields.text("mac", str::parse, problems),
+        serial: fields.text("serial", str::parse, problems),
+        address: fields.text("address", address, problems),
+        board: fields.text("board", str::parse, problems),
+        state: fields.text(
+            "state",
+            |text| text.parse().and_then(ByteSize::of_state_image),
+            problems,
+        ),
+    }
+}
+
+impl Draft {
+    /// The cluster, when nothing that it needs is None.
+    fn finish(self) -> Option<Cluster> {
+        let master = self.master?;
+        let gateway = self.gateway?.into_inner();
+        let dns = match self.dns {
+            Some(servers) => servers.into_iter().map(Spanned::into_inner).collect(),
+            None => vec![gateway],
+        };
+        Some(Cluster {
+            name: self.name?.into_inner(),
+            network: Network {
+                subnet: self.subnet?.into_inner(),
+                gateway,
+                dns,
+                dhcp: self.dhcp?.into_inner(),
+            },
+            master: Master {
+                name: master.name?.into_inner(),
+                address: master.address?.into_inner(),
+                board: master.board?.into_inner(),
+                user: master.user?.into_inner(),
+            },
+            workers: self.workers.into_iter().map(DraftWorker::finish).collect::<Option<_>>()?,
+        })
+    }
+}
+
+impl DraftWorker {
+    fn finish(self) -> Option<Worker> {
+        Some(Worker {
+            name: self.name?.into_inner(),
+            mac: self.mac?.into_inner(),
+            serial: self.serial.map(Spanned::into_inner),
+            address: self.address?.into_inner(),
+            board: self.board?.into_inner(),
+            state_size: self.state?.into_inner(),
+        })
+    }
+}

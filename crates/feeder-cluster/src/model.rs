@@ -1,0 +1,141 @@
+//! The cluster as the rest of the project sees it: complete, consistent, defaults filled in.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use serde::Serialize;
+
+use crate::{Board, ByteSize, DhcpMode, MacAddr, NodeName, Serial};
+
+/// A whole cluster. Names, MAC addresses, serials and addresses are each unique in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Cluster {
+    /// What it is called.
+    pub name: NodeName,
+    /// The segment it lives on.
+    pub network: Network,
+    /// The node with a disk.
+    pub master: Master,
+    /// The nodes without, in the order of the file. May be empty.
+    pub workers: Vec<Worker>,
+}
+
+/// The segment that master and workers share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Network {
+    /// Its addresses; no host bits are set.
+    pub subnet: Ipv4Net,
+    /// The router, in `subnet`.
+    pub gateway: Ipv4Addr,
+    /// Name servers in order of preference; at least one, anywhere.
+    pub dns: Vec<Ipv4Addr>,
+    /// Who hands out addresses.
+    pub dhcp: DhcpMode,
+}
+
+/// The node with a disk, from which the others boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Master {
+    /// Its host name.
+    pub name: NodeName,
+    /// Its static address, in the subnet.
+    pub address: Ipv4Addr,
+    /// Its model.
+    pub board: Board,
+    /// Who logs in over SSH.
+    pub user: String,
+}
+
+/// A node that boots from the master.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Worker {
+    /// Its host name.
+    pub name: NodeName,
+    /// The address of its network card.
+    pub mac: MacAddr,
+    /// The low 32 bits of its serial number, when known.
+    pub serial: Option<Serial>,
+    /// The address it is given, in the subnet.
+    pub address: Ipv4Addr,
+    /// Its model.
+    pub board: Board,
+    /// The size of the image that holds what it writes.
+    #[serde(rename = "state")]
+    pub state_size: ByteSize,
+}
+
+/// What master and workers have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Node<'a> {
+    /// Its host name.
+    pub name: &'a NodeName,
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Its model.
+    pub board: Board,
+}
+
+impl Worker {
+    /// The directories of the TFTP root in which this worker looks for its files, the one to prefer first.
+    ///
+    /// Boot firmware asks for `<serial>/start.elf` and, only when that is absent, for `start.elf`, which a server can map to
+    /// a directory named after the MAC address (`b8-27-eb-40-45-36`). The high eight bits of a 3B's serial cannot be told from
+    /// its MAC address, so without a serial in the file only the second name is known.
+    pub fn boot_directory_names(&self) -> Vec<String> {
+        self.serial
+            .map(|serial| serial.to_string())
+            .into_iter()
+            .chain([self.mac.dashed()])
+            .collect()
+    }
+}
+
+impl Cluster {
+    /// The worker of that name.
+    pub fn worker(&self, name: &str) -> Option<&Worker> {
+        self.workers.iter().find(|worker| worker.name.as_str() == name)
+    }
+
+    /// The master, then the workers in the order of the file.
+    pub fn nodes(&self) -> impl Iterator<Item = Node<'_>> {
+        let Master { name, address, board, .. } = &self.master;
+        let workers = self.workers.iter().map(|worker| Node {
+            name: &worker.name,
+            address: worker.address,
+            board: worker.board,
+        });
+        std::iter::once(Node { name, address: *address, board: *board }).chain(workers)
+    }
+
+    /// The address of the master or worker of that name.
+    pub fn address_of(&self, name: &str) -> Option<Ipv4Addr> {
+        self.nodes().find(|node| node.name.as_str() == name).map(|node| node.address)
+    }
+
+    /// An address for one more worker: the first behind the master's that nobody in the file has, else the first of the subnet.
+    /// None when the subnet is full.
+    pub fn next_free_address(&self) -> Option<Ipv4Addr> {
+        let mut taken: BTreeSet<Ipv4Addr> = self.nodes().map(|node| node.address).collect();
+        taken.insert(self.network.gateway);
+        taken.extend(&self.network.dns);
+        free_address(self.network.subnet, &taken, Some(self.master.address))
+    }
+}
+
+/// The first host address of `subnet` that is not taken, looking behind `after` first.
+pub(crate) fn free_address(
+    subnet: Ipv4Net,
+    taken: &BTreeSet<Ipv4Addr>,
+    after: Option<Ipv4Addr>,
+) -> Option<Ipv4Addr> {
+    let first = u32::from(subnet.network()) + 1;
+    let last = u32::from(subnet.broadcast()) - 1;
+    let start = match after {
+        Some(after) if subnet.contains(&after) => {
+            u32::from(after).saturating_add(1).clamp(first, last)
+        }
+        _ => first,
+    };
+    (start..=last).chain(first..start).map(Ipv4Addr::from).find(|address| !taken.contains(address))
+}

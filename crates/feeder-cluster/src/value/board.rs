@@ -1,0 +1,108 @@
+//! Closed sets of names: boards, and ways to hand out addresses.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{Invalid, shown};
+
+/// The model of a board, as far as booting differs by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Board {
+    /// Raspberry Pi 3 Model B: `3b`.
+    Pi3B,
+    /// Raspberry Pi 3 Model B+: `3b+`.
+    Pi3BPlus,
+}
+
+impl Board {
+    /// Every board that can be named.
+    pub const ALL: [Self; 2] = [Self::Pi3B, Self::Pi3BPlus];
+
+    /// Its name in `cluster.toml`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pi3B => "3b",
+            Self::Pi3BPlus => "3b+",
+        }
+    }
+
+    /// Whether serial number and MAC address end in the same 24 bits (true from the first board to the 3B+, false since the 4).
+    pub const fn serial_ends_like_mac(self) -> bool {
+        match self {
+            Self::Pi3B | Self::Pi3BPlus => true,
+        }
+    }
+}
+
+/// Who hands out addresses on the cluster's segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DhcpMode {
+    /// `proxy`: a router does; the master only adds what booting needs.
+    Proxy,
+}
+
+impl DhcpMode {
+    /// Every mode that can be named.
+    pub const ALL: [Self; 1] = [Self::Proxy];
+
+    /// Its name in `cluster.toml`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Proxy => "proxy",
+        }
+    }
+}
+
+fn choose<T: Copy>(
+    all: &[T],
+    name: fn(T) -> &'static str,
+    text: &str,
+    wanted: &'static str,
+) -> Result<T, Invalid> {
+    if let Some(found) = all.iter().find(|choice| name(**choice) == text) {
+        return Ok(*found);
+    }
+    let known: Vec<String> = all.iter().map(|choice| format!("`{}`", name(*choice))).collect();
+    let why = match known.as_slice() {
+        [only] => format!("{only} is the only one"),
+        known => format!("known are {}", known.join(", ")),
+    };
+    let lower = text.to_lowercase();
+    let nearest = all
+        .iter()
+        .map(|choice| name(*choice))
+        .find(|name| strsim::damerau_levenshtein(name, &lower) <= name.len() / 3);
+    let invalid = Invalid::new(&shown(text), wanted, why);
+    Err(match nearest {
+        Some(nearest) => invalid.hint(format!("did you mean `{nearest}`?")),
+        None => invalid,
+    })
+}
+
+impl fmt::Display for Board {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Board {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        choose(&Self::ALL, Self::as_str, text, "a known board")
+    }
+}
+
+impl fmt::Display for DhcpMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for DhcpMode {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        choose(&Self::ALL, Self::as_str, text, "a known way to hand out addresses")
+    }
+}

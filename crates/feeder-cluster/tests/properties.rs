@@ -1,0 +1,193 @@
+//! Laws: what is displayed can be read again; every consistent cluster is accepted as it is meant; no text breaks the reader.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests may")]
+
+use std::collections::BTreeSet;
+use std::fmt::{Debug, Display, Write};
+use std::net::Ipv4Addr;
+use std::str::FromStr;
+
+use feeder_cluster::{
+    Board, ByteSize, Cluster, DhcpMode, Ipv4Net, MacAddr, Master, Network, NodeName, Serial,
+    Severity, Worker, parse,
+};
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+
+fn reads_what_it_displays<T: Display + FromStr<Err: Debug> + PartialEq + Debug>(value: T) {
+    assert_eq!(value.to_string().parse::<T>().unwrap(), value);
+}
+
+fn mac() -> impl Strategy<Value = MacAddr> {
+    any::<[u8; 6]>().prop_filter_map("an address of one board", |octets| MacAddr::new(octets).ok())
+}
+
+fn serial() -> impl Strategy<Value = Serial> {
+    (1..=u32::MAX).prop_map(|number| Serial::new(number).unwrap())
+}
+
+fn node_name() -> impl Strategy<Value = NodeName> {
+    "[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?".prop_filter_map("no number", |name| name.parse().ok())
+}
+
+fn state_size() -> impl Strategy<Value = ByteSize> {
+    (256u32..=16 << 20).prop_map(ByteSize::mib)
+}
+
+/// Clusters in a /24 or larger, with all that must be unique drawn without repetition.
+fn cluster() -> impl Strategy<Value = Cluster> {
+    let places = subsequence((1..=254u32).collect::<Vec<_>>(), 2..12).prop_shuffle();
+    let unique = |count: usize| {
+        (
+            prop::collection::btree_set(node_name(), count),
+            prop::collection::btree_set(mac(), count),
+            prop::collection::btree_set(serial(), count),
+            prop::collection::vec((any::<bool>(), select(&Board::ALL[..]), state_size()), count),
+        )
+    };
+    let parts = places.prop_flat_map(move |places| {
+        let count = places.len();
+        (
+            Just(places),
+            unique(count),
+            8..=24u8,
+            any::<u32>(),
+            prop::option::of(prop::collection::vec(1..255u8, 1..4)),
+        )
+    });
+    (parts, node_name(), "[a-z_][a-z0-9_-]{0,31}").prop_map(
+        |((places, (names, macs, serials, rest), prefix, base, dns), name, user)| {
+            let base = Ipv4Addr::from((base & 0x00ff_ffff) | (10 << 24));
+            let subnet = Ipv4Net::new(base, prefix).unwrap().trunc();
+            let address = |place: u32| Ipv4Addr::from(u32::from(subnet.network()) + place);
+            let gateway = address(places[0]);
+            let mut names = names.into_iter();
+            let dns = match dns {
+                Some(dns) => dns.into_iter().map(|last| Ipv4Addr::new(9, 9, 9, last)).collect(),
+                None => vec![gateway],
+            };
+            let master = Master {
+                name: names.next().unwrap(),
+                address: address(places[1]),
+                board: rest[0].1,
+                user,
+            };
+            let numbers = macs.into_iter().zip(serials).zip(rest);
+            let workers = names.zip(places.iter().skip(2)).zip(numbers);
+            let workers =
+                workers.map(|((name, place), ((mac, serial), (known, board, state_size)))| {
+                    Worker {
+                        name,
+                        mac,
+                        serial: known.then_some(serial),
+                        address: address(*place),
+                        board,
+                        state_size,
+                    }
+                });
+            let workers = workers.collect();
+            Cluster {
+                name,
+                network: Network { subnet, gateway, dns, dhcp: DhcpMode::Proxy },
+                master,
+                workers,
+            }
+        },
+    )
+}
+
+fn written(cluster: &Cluster) -> String {
+    let Network { subnet, gateway, dns, dhcp } = &cluster.network;
+    let dns: Vec<String> = dns.iter().map(|server| format!("\"{server}\"")).collect();
+    let Master { name, address, board, user } = &cluster.master;
+    let mut text = format!(
+        "[cluster]\nname = \"{}\"\n[network]\nsubnet = \"{subnet}\"\ngateway = \"{gateway}\"\ndns = [{}]\ndhcp = \"{dhcp}\"\n\
+         [master]\nname = \"{name}\"\naddress = \"{address}\"\nboard = \"{board}\"\nuser = \"{user}\"\n",
+        cluster.name,
+        dns.join(", "),
+    );
+    for Worker { name, mac, serial, address, board, state_size } in &cluster.workers {
+        write!(
+            text,
+            "[[worker]]\nname = \"{name}\"\nmac = \"{mac}\"\naddress = \"{address}\"\nboard = \"{board}\"\nstate = \"{state_size}\"\n"
+        )
+        .unwrap();
+        if let Some(serial) = serial {
+            writeln!(text, "serial = \"{serial}\"").unwrap();
+        }
+    }
+    text
+}
+
+/// Bits of text that can stand where they should not.
+fn splinter() -> impl Strategy<Value = String> {
+    const KNOWN: [&str; 17] = [
+        "[",
+        "]",
+        "[[worker]]",
+        "\"",
+        "\"\"\"",
+        "=",
+        "\n",
+        "\r\n",
+        "{",
+        "}",
+        "#",
+        ",",
+        "\u{feff}",
+        "ä",
+        "\u{1b}[0m",
+        "mac = 1\n",
+        "[master]\n",
+    ];
+    prop_oneof![select(&KNOWN[..]).prop_map(str::to_owned), any::<char>().prop_map(String::from)]
+}
+
+proptest! {
+    #[test]
+    fn values_read_what_they_display(mac in mac(), serial in serial(), name in node_name(), bytes: u64, size in state_size()) {
+        reads_what_it_displays(mac);
+        prop_assert_eq!(mac.dashed().parse(), Ok(mac));
+        reads_what_it_displays(serial);
+        reads_what_it_displays(name);
+        reads_what_it_displays(ByteSize::bytes(bytes));
+        reads_what_it_displays(size);
+        Board::ALL.into_iter().for_each(reads_what_it_displays);
+        DhcpMode::ALL.into_iter().for_each(reads_what_it_displays);
+    }
+
+    #[test]
+    fn every_consistent_cluster_is_read_as_it_is_meant(cluster in cluster()) {
+        let parsed = parse(&written(&cluster), "cluster.toml").map_err(|wrong| TestCaseError::fail(wrong.to_string()))?;
+        prop_assert_eq!(&parsed.cluster, &cluster);
+        let mut taken: BTreeSet<Ipv4Addr> = cluster.nodes().map(|node| node.address).collect();
+        taken.insert(cluster.network.gateway);
+        let free = parsed.cluster.next_free_address();
+        prop_assert!(free.is_some_and(|free| cluster.network.subnet.contains(&free) && taken.insert(free)));
+    }
+
+    #[test]
+    fn no_text_breaks_the_reader(cluster in cluster(), cuts in prop::collection::vec((any::<prop::sample::Index>(), 0..20usize, splinter()), 1..4)) {
+        let mut text = written(&cluster);
+        for (at, length, splinter) in cuts {
+            let from = text.floor_char_boundary(at.index(text.len() + 1));
+            let to = text.floor_char_boundary((from + length).min(text.len()));
+            text.replace_range(from..to.max(from), &splinter);
+        }
+        match parse(&text, "cluster.toml") {
+            Ok(parsed) => prop_assert_eq!(parsed.warnings.count(Severity::Error), 0),
+            Err(wrong) => {
+                prop_assert_ne!(wrong.count(Severity::Error), 0);
+                prop_assert!(wrong.to_string().contains("cluster.toml:"));
+                prop_assert!(wrong.iter().all(|diagnostic| diagnostic.primary.span.end <= text.len() + 1));
+            }
+        }
+    }
+
+    #[test]
+    fn any_text_at_all_gets_an_answer(text in "\\PC{0,200}|(?s).{0,200}") {
+        if let Err(wrong) = parse(&text, "cluster.toml") {
+            prop_assert!(!wrong.rendered(true).is_empty());
+        }
+    }
+}
