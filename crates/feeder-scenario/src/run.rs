@@ -1,0 +1,139 @@
+//! One scenario from its start marker to its reports.
+
+use std::sync::Arc;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use feeder_ui::Progress;
+
+use crate::{
+    Clock, Ending, Event, Evidence, Failure, Report, RunClock, RunDir, RunDirError, Story, Verdict,
+    panics::caught, terminal,
+};
+
+/// A scenario in the table of those that can be run.
+pub struct Scenario<S> {
+    /// What it is called on the command line.
+    pub name: &'static str,
+    /// What it shows, in one line.
+    pub about: &'static str,
+    /// The story itself.
+    pub run: fn(&mut S) -> Verdict,
+}
+
+/// What a scenario is played on: machines, a LAN and a cluster.
+pub trait Stage: Sized {
+    /// The machines it can be built of, the usual one first.
+    const MACHINES: &'static [&'static str];
+
+    /// Builds it. A failure leaves nothing behind.
+    ///
+    /// # Errors
+    /// Something that it needs is not there; the class says whose fault that is.
+    fn set_up(story: &Story, options: &StageOptions) -> Verdict<Self>;
+
+    /// Ends everything and writes the last evidence. Called after failures, panics and interrupts, too.
+    ///
+    /// # Errors
+    /// Something would not end.
+    fn tear_down(self) -> Verdict;
+}
+
+/// How a stage is to be built.
+#[derive(Debug, Clone)]
+pub struct StageOptions {
+    /// One of [`Stage::MACHINES`].
+    pub machine: String,
+    /// Where long preparations (fetching, building) say how far they are.
+    pub progress: Progress,
+}
+
+/// How a scenario is to be run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The directory under which every scenario has its runs: `target/scenario`.
+    pub root: Utf8PathBuf,
+    /// How many dead runs of a scenario are kept.
+    pub keep_runs: usize,
+    /// Whether disks and other large files stay when the run ends.
+    pub keep_scratch: bool,
+    /// How its stage is to be built; its progress shows the run, too.
+    pub stage: StageOptions,
+}
+
+/// A run that is over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ran {
+    /// What it came to.
+    pub report: Report,
+    /// Its directory of evidence.
+    pub dir: Utf8PathBuf,
+}
+
+/// Runs a scenario, and writes its evidence and reports. Ends soon after [`feeder_process::interrupt::requested`].
+///
+/// # Errors
+/// The evidence could not be written. How the scenario ended is in the report, not here.
+pub fn run<S: Stage>(scenario: &Scenario<S>, options: &Options) -> Result<Ran, RunDirError> {
+    run_with(scenario, options, Arc::new(RunClock::new()), feeder_process::interrupt::requested)
+}
+
+pub(crate) fn run_with<S: Stage>(
+    scenario: &Scenario<S>,
+    options: &Options,
+    clock: Arc<dyn Clock>,
+    interrupted: impl Fn() -> bool + Send + Sync + 'static,
+) -> Result<Ran, RunDirError> {
+    let mut dir = RunDir::create(&options.root, scenario.name, options.keep_runs)?;
+    if options.keep_scratch {
+        dir.keep_scratch();
+    }
+    let story = Story::new(dir, clock, interrupted);
+    begin(&story, options)?;
+    let verdict = play(&story, scenario, options);
+    finish(&story, verdict);
+    let report = Report::from_records(&story.journal().records());
+    report.write(story.dir())?;
+    Ok(Ran { report, dir: story.dir().path().to_owned() })
+}
+
+fn begin(story: &Story, options: &Options) -> Result<(), RunDirError> {
+    let events = story.dir().file("events.jsonl");
+    story.journal().write_to(&events).map_err(|source| RunDirError::Io {
+        doing: "make",
+        path: events,
+        source,
+    })?;
+    story.journal().subscribe(terminal::watch(options.stage.progress.clone()));
+    let started = story.dir().started()?;
+    let (scenario, pid, started) = (started.scenario, started.pid, started.started);
+    story.emit(None, Event::RunStarted { scenario, started, pid });
+    story.version("feeder", env!("CARGO_PKG_VERSION"));
+    Ok(())
+}
+
+/// Set-up, story, tear-down. The story's failure counts more than the tear-down's.
+fn play<S: Stage>(story: &Story, scenario: &Scenario<S>, options: &Options) -> Verdict {
+    let mut stage = story.judged(caught(|| S::set_up(story, &options.stage)))?;
+    let told = story.judged(caught(|| (scenario.run)(&mut stage)));
+    let torn_down = caught(|| stage.tear_down());
+    told.and_then(|()| story.judged(torn_down))
+}
+
+fn finish(story: &Story, mut verdict: Verdict) {
+    if let (Ok(()), Some(why)) = (&verdict, story.journal().lost()) {
+        verdict = Err(Failure::host(format!("events.jsonl could not be written: {why}")));
+    }
+    let (mut evidence, versions) = story.take_evidence();
+    let own = [("report", "report.txt"), ("events", "events.jsonl")];
+    let own = own.map(|(what, file)| Evidence {
+        what: what.into(),
+        file: Utf8Path::new(file).to_owned(),
+        note: None,
+    });
+    evidence.splice(0..0, own);
+    let ending = Ending::of(&verdict);
+    story.emit(None, Event::RunFinished { ending, failure: verdict.err(), evidence, versions });
+}
+
+#[cfg(test)]
+mod tests;

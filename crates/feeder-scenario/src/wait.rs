@@ -1,0 +1,325 @@
+//! The one way to wait: with a deadline that counts what the guests have done.
+//!
+//! # The law
+//!
+//! A wait has a [`Budget`] of vCPU time. With *cpu* the vCPU time that the watched machines have used together since the
+//! wait began, and *wall* the wall-clock time since then, what is spent is
+//!
+//! ```text
+//! spent = max(cpu, wall / 4)
+//! ```
+//!
+//! and the wait is over when `spent >= budget`. So
+//!
+//! - a guest that is busy with the wrong thing fails after exactly its budget of work, however loaded the host is;
+//! - a host that gives the guests little time only makes the wait longer, up to four times the budget;
+//! - a guest that idles, and so uses hardly any CPU, still fails: after four times the budget by the wall clock;
+//! - how often somebody looks makes no difference: only the totals count.
+//!
+//! The wall clock does not run while the host is suspended. Before the deadline, a wait ends when a watched machine is lost
+//! ([`crate::Guest::fate`]), when a condition of [`WaitSpec::doomed_if`] holds, or when somebody interrupts the run.
+
+use std::time::Duration;
+
+use feeder_ui::elapsed;
+
+use crate::{Class, Event, Failure, Fate, Reading, Story, Verdict};
+
+/// An idle second of the wall clock counts as one part in so many of a second of work.
+pub const IDLE_SHARE: u32 = 4;
+/// How long nobody looks when nothing rings the bell.
+const TICK: Duration = Duration::from_millis(200);
+/// Console lines in a failure.
+const LAST_LINES: usize = 6;
+
+/// How much work of the guests something may take, in vCPU time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Budget(pub Duration);
+
+impl Budget {
+    /// A budget in seconds of vCPU time.
+    pub const fn seconds(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+}
+
+impl std::fmt::Display for Budget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of guest work", elapsed(self.0))
+    }
+}
+
+/// The law, without a clock of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadline {
+    start: Reading,
+    budget: Budget,
+}
+
+/// How a budget was used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiry {
+    /// The guests worked all of it.
+    Worked,
+    /// The guests idled, or hardly got any CPU, for [`IDLE_SHARE`] times as long.
+    Idled,
+}
+
+impl Deadline {
+    /// A deadline that begins to count at `start`, whose guest clock is that of the watched machines.
+    pub fn new(start: Reading, budget: Budget) -> Self {
+        Self { start, budget }
+    }
+
+    /// How much of the budget is spent.
+    pub fn spent(&self, now: Reading) -> Duration {
+        let passed = now.since(self.start);
+        passed.guest.max(passed.wall / IDLE_SHARE)
+    }
+
+    /// Whether the budget is used up, and how.
+    pub fn expired(&self, now: Reading) -> Option<Expiry> {
+        if now.since(self.start).guest >= self.budget.0 {
+            Some(Expiry::Worked)
+        } else if self.spent(now) >= self.budget.0 {
+            Some(Expiry::Idled)
+        } else {
+            None
+        }
+    }
+}
+
+/// What a look at the world gives.
+#[derive(Debug)]
+pub enum Poll<T> {
+    /// It came.
+    Ready(T),
+    /// Not yet, and there is nothing to tell.
+    Pending,
+    /// Not yet, but this was seen. The last of these is told when the wait fails.
+    Seen(String),
+    /// It will never come.
+    Failed(Failure),
+}
+
+/// What is awaited, where, and how long.
+pub struct WaitSpec<'a> {
+    machine: String,
+    awaited: String,
+    budget: Budget,
+    watched: Vec<String>,
+    doom: Vec<Box<dyn FnMut() -> Option<Fate> + 'a>>,
+    class: Class,
+    hint: Option<String>,
+}
+
+impl<'a> WaitSpec<'a> {
+    /// Waits for something on a machine, which is said as a noun: "an SSH banner", "dnsmasq.service". The machine's own
+    /// work is counted.
+    pub fn new(machine: impl Into<String>, awaited: impl Into<String>, budget: Budget) -> Self {
+        let machine = machine.into();
+        Self {
+            watched: vec![machine.clone()],
+            machine,
+            awaited: awaited.into(),
+            budget,
+            doom: Vec::new(),
+            class: Class::Product,
+            hint: None,
+        }
+    }
+
+    /// Watches other machines too: their work is counted, and the wait ends when one of them is lost. A worker's boot
+    /// needs its master.
+    #[must_use]
+    pub fn watching(mut self, machines: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        for machine in machines {
+            let machine = machine.into();
+            if !self.watched.contains(&machine) {
+                self.watched.push(machine);
+            }
+        }
+        self
+    }
+
+    /// Ends early when the condition gives a fate: the unit that would bring it has failed.
+    #[must_use]
+    pub fn doomed_if(mut self, condition: impl FnMut() -> Option<Fate> + 'a) -> Self {
+        self.doom.push(Box::new(condition));
+        self
+    }
+
+    /// Whose fault it is when the budget is used up; the product's, unless this says otherwise.
+    #[must_use]
+    pub fn class(mut self, class: Class) -> Self {
+        self.class = class;
+        self
+    }
+
+    /// What the reader can do when it does not come.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// A wait that is under way, for code that blocks by itself: it asks [`Waiting::go_on`] now and then.
+pub struct Waiting<'a> {
+    story: &'a Story,
+    spec: WaitSpec<'a>,
+    deadline: Deadline,
+    last_seen: Option<String>,
+    stop: Option<Stop>,
+}
+
+enum Stop {
+    Interrupted,
+    Lost(String, Fate),
+    Expired(Expiry),
+}
+
+impl<'a> Waiting<'a> {
+    pub(crate) fn start(story: &'a Story, spec: WaitSpec<'a>) -> Self {
+        let (awaited, budget) = (spec.awaited.clone(), spec.budget.0);
+        story.emit(Some(&spec.machine), Event::WaitStarted { awaited, budget });
+        let start = story.reading_of(&spec.watched);
+        let deadline = Deadline::new(start, spec.budget);
+        Self { story, spec, deadline, last_seen: None, stop: None }
+    }
+
+    /// Whether to wait on. Once it says no, it says no for ever.
+    pub fn go_on(&mut self) -> bool {
+        if self.stop.is_none() {
+            self.stop = self.stop_now();
+        }
+        self.stop.is_none()
+    }
+
+    /// Remembers what was seen, to be told when it does not come.
+    pub fn saw(&mut self, what: impl Into<String>) {
+        self.last_seen = Some(what.into());
+    }
+
+    fn stop_now(&mut self) -> Option<Stop> {
+        if self.story.interrupted() {
+            return Some(Stop::Interrupted);
+        }
+        if let Some((machine, fate)) = self.story.guests().fate_of(&self.spec.watched) {
+            return Some(Stop::Lost(machine, fate));
+        }
+        if let Some(fate) = self.spec.doom.iter_mut().find_map(|condition| condition()) {
+            return Some(Stop::Lost(self.spec.machine.clone(), fate));
+        }
+        self.deadline.expired(self.story.reading_of(&self.spec.watched)).map(Stop::Expired)
+    }
+
+    /// Looks until it comes or nothing is to be expected any more.
+    pub(crate) fn poll<T>(mut self, mut look: impl FnMut() -> Poll<T>) -> Verdict<T> {
+        let clock = self.story.clock().clone();
+        loop {
+            let rung = clock.rung();
+            // Asked before looking, so that the last look is younger than the reason to stop: whoever waits for a machine's
+            // end, or for something it did with its last breath, gets it.
+            let go_on = self.go_on();
+            if matches!(self.stop, Some(Stop::Interrupted)) {
+                return self.end(None);
+            }
+            match look() {
+                Poll::Ready(value) => return self.end(Some(Ok(value))),
+                Poll::Failed(failure) => return self.end(Some(Err(failure))),
+                Poll::Seen(what) => self.saw(what),
+                Poll::Pending => {}
+            }
+            if !go_on {
+                return self.end(None);
+            }
+            clock.pause(rung, TICK);
+        }
+    }
+
+    /// Ends the wait: with what came, or with the reason why nothing did.
+    pub(crate) fn end<T>(self, came: Option<Verdict<T>>) -> Verdict<T> {
+        let verdict = came.unwrap_or_else(|| Err(self.failure()));
+        let event = Event::WaitEnded {
+            awaited: self.spec.awaited.clone(),
+            reached: verdict.is_ok(),
+            last_seen: self.last_seen.clone(),
+            took: self.passed(),
+        };
+        self.story.emit(Some(&self.spec.machine), event);
+        verdict
+    }
+
+    fn passed(&self) -> Reading {
+        self.story.reading_of(&self.spec.watched).since(self.deadline.start)
+    }
+
+    fn failure(&self) -> Failure {
+        let spec = &self.spec;
+        let place =
+            self.story.current_step().map_or_else(String::new, |step| format!(" in {step}"));
+        let waited = format!("waited for {} on {}{place}", spec.awaited, spec.machine);
+        let passed = self.passed();
+        let (class, node, why) = match &self.stop {
+            Some(Stop::Lost(machine, fate)) => {
+                (fate.class, machine, format!("{machine} {}", fate.what))
+            }
+            Some(Stop::Interrupted) => {
+                (Class::Interrupted, &spec.machine, "the run was interrupted".to_owned())
+            }
+            Some(Stop::Expired(Expiry::Idled)) => {
+                (spec.class, &spec.machine, format!("it did not come, and {} idle", self.are()))
+            }
+            Some(Stop::Expired(Expiry::Worked)) => {
+                (spec.class, &spec.machine, format!("it did not come within {}", spec.budget))
+            }
+            None => (
+                Class::Harness,
+                &spec.machine,
+                "the wait was given up before its deadline".to_owned(),
+            ),
+        };
+        let mut failure = Failure::new(class, format!("{waited}: {why}")).on(node);
+        failure.details.push(format!(
+            "waited {}, in which {} used {} of vCPU time, of a budget of {}",
+            elapsed(passed.wall),
+            spec.watched.join(" and "),
+            elapsed(passed.guest),
+            elapsed(spec.budget.0),
+        ));
+        if let Some(seen) = &self.last_seen {
+            failure.details.push(format!("last seen: {seen}"));
+        }
+        self.last_words(&spec.machine, &mut failure.details);
+        if node != &spec.machine {
+            self.last_words(node, &mut failure.details);
+        }
+        failure.hint.clone_from(&spec.hint);
+        failure
+    }
+
+    fn are(&self) -> &'static str {
+        if self.spec.watched.len() == 1 { "the guest was" } else { "the guests were" }
+    }
+
+    /// The last event of a machine's boot and the last lines of its console.
+    fn last_words(&self, machine: &str, details: &mut Vec<String>) {
+        let now = self.story.now();
+        if let Some((at, line)) = self.story.journal().last_about(machine, Event::boot_line) {
+            let ago = elapsed(now.since(at).wall);
+            details.push(format!("last event on {machine}, {ago} ago: {line}"));
+        }
+        let lines = self.story.guests().last_lines(machine);
+        if lines.is_empty() {
+            details.push(format!("the console of {machine} has said nothing"));
+        } else {
+            details.push(format!("last on the console of {machine}:"));
+            let skip = lines.len().saturating_sub(LAST_LINES);
+            details.extend(lines[skip..].iter().map(|line| format!("  | {}", line.trim_end())));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

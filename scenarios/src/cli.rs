@@ -1,0 +1,181 @@
+//! The command line of `scenario`: parse, call the engine, print.
+
+mod output;
+
+use camino::Utf8PathBuf;
+use clap::{
+    Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+    builder::PossibleValuesParser,
+};
+use feeder_process::interrupt;
+use feeder_scenario::{Options, Ran, RunDirError, Scenario, Stage, StageOptions};
+use feeder_ui::{Exit, Expected, Progress};
+
+/// Runs of a scenario whose evidence is kept.
+const KEEP_RUNS: usize = 10;
+
+/// Boots virtual clusters and looks whether they do what they should.
+#[derive(Debug, Parser)]
+#[command(name = "scenario", version, disable_help_subcommand = true)]
+struct Command {
+    #[command(subcommand)]
+    verb: Verb,
+    /// The directory under which every scenario keeps the evidence of its runs [default: target/scenario of the workspace]
+    #[arg(long, global = true, value_name = "DIR")]
+    evidence: Option<Utf8PathBuf>,
+    /// What stdout is for: people, or programs
+    #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
+    format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run scenarios, one after the other
+    Run(Run),
+    /// Say which scenarios there are
+    List,
+    /// Remove what dead runs left: sockets, scratch files, and the evidence of old runs
+    Gc(Gc),
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    /// The scenarios to run
+    #[arg(required_unless_present = "all", value_name = "NAME")]
+    names: Vec<String>,
+    /// Run every scenario there is
+    #[arg(long, conflicts_with = "names")]
+    all: bool,
+    /// What the nodes are made of
+    #[arg(long, value_name = "MACHINE")]
+    machine: Option<String>,
+    /// Keep disks and other large files when a run ends
+    #[arg(long)]
+    keep: bool,
+}
+
+#[derive(Debug, Args)]
+struct Gc {
+    /// Runs of each scenario whose evidence stays
+    #[arg(long, value_name = "RUNS", default_value_t = KEEP_RUNS)]
+    keep: usize,
+}
+
+/// What stdout is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Lines for people.
+    Human,
+    /// One JSON document; people find the same on stderr.
+    Json,
+}
+
+/// Does what the process's arguments ask for, and gives its exit code.
+pub fn main<S: Stage>(scenarios: &[Scenario<S>]) -> Exit {
+    interrupt::install();
+    let matches = command(scenarios).get_matches();
+    let command = Command::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match obey(command, scenarios, &Progress::terminal()) {
+        Ok(exit) => exit,
+        Err(error) => feeder_ui::report(&*error),
+    }
+}
+
+/// The arguments, of which the scenarios and the machines are known only to the caller.
+fn command<S: Stage>(scenarios: &[Scenario<S>]) -> clap::Command {
+    let names = scenarios.iter().map(|scenario| scenario.name).collect::<Vec<_>>();
+    Command::command().mut_subcommand("run", |run| {
+        run.mut_arg("names", |arg| arg.value_parser(PossibleValuesParser::new(names)))
+            .mut_arg("machine", |arg| arg.value_parser(PossibleValuesParser::new(S::MACHINES)))
+    })
+}
+
+fn obey<S: Stage>(
+    command: Command,
+    scenarios: &[Scenario<S>],
+    progress: &Progress,
+) -> Result<Exit, Box<dyn Expected>> {
+    let root = command.evidence.unwrap_or_else(default_root);
+    match command.verb {
+        Verb::List => {
+            let table = scenarios.iter().map(|scenario| (scenario.name, scenario.about));
+            say(&output::list(table, command.format))?;
+            Ok(Exit::Ok)
+        }
+        Verb::Gc(gc) => {
+            let freed = feeder_scenario::gc(&root, gc.keep)?;
+            say(&output::freed(freed, command.format))?;
+            Ok(Exit::Ok)
+        }
+        Verb::Run(run) => {
+            let machine = run.machine.as_deref().or(S::MACHINES.first().copied());
+            let options = Options {
+                root,
+                keep_runs: KEEP_RUNS,
+                keep_scratch: run.keep,
+                stage: StageOptions {
+                    machine: machine.unwrap_or_default().to_owned(),
+                    progress: progress.clone(),
+                },
+            };
+            let wanted = scenarios
+                .iter()
+                .filter(|scenario| run.all || run.names.iter().any(|name| name == scenario.name));
+            run_all(wanted, &options, command.format, progress)
+        }
+    }
+}
+
+/// Runs one after the other, and goes on after failures: each says something of its own. An interrupt ends all.
+fn run_all<'a, S: Stage + 'a>(
+    wanted: impl Iterator<Item = &'a Scenario<S>>,
+    options: &Options,
+    format: Format,
+    progress: &Progress,
+) -> Result<Exit, Box<dyn Expected>> {
+    let mut runs = Vec::new();
+    for scenario in wanted {
+        if interrupt::requested() {
+            break;
+        }
+        let ran = feeder_scenario::run(scenario, options)?;
+        let shown = ran.report.conclusion(&ran.dir);
+        match format {
+            Format::Human => say(&shown)?,
+            Format::Json => progress.note(shown.trim_end()),
+        }
+        runs.push(ran);
+    }
+    match format {
+        Format::Json => say(&output::verdicts_json(&runs, &options.stage.machine))?,
+        Format::Human if runs.len() > 1 => say(&output::summary(&runs))?,
+        Format::Human => {}
+    }
+    Ok(if interrupt::requested() { Exit::Interrupted } else { worst(&runs) })
+}
+
+/// The exit code for several runs: the highest, so that "the harness failed" outweighs "the product failed".
+fn worst(runs: &[Ran]) -> Exit {
+    let code = runs.iter().map(|ran| ran.report.exit).max().unwrap_or_default();
+    Exit::ALL.into_iter().find(|exit| exit.code() == code).unwrap_or(Exit::Harness)
+}
+
+/// stdout that cannot be written to (a full disk) is the host's fault.
+fn say(text: &str) -> Result<(), RunDirError> {
+    feeder_ui::data(text).map_err(|source| RunDirError::Io {
+        doing: "write to",
+        path: "stdout".into(),
+        source,
+    })
+}
+
+/// `target/scenario` beside the nearest `Cargo.lock` above the current directory, or below the directory itself.
+fn default_root() -> Utf8PathBuf {
+    let here = Utf8PathBuf::try_from(std::env::current_dir().unwrap_or_default());
+    let here = here.unwrap_or_default();
+    let workspace = here.ancestors().find(|dir| dir.join("Cargo.lock").is_file());
+    workspace.unwrap_or(&here).join("target/scenario")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! What goes to stdout.
+
+use camino::Utf8PathBuf;
+use feeder_scenario::{Ending, Failure, Freed, Ran, Totals, shown};
+use feeder_ui::plural;
+use serde::Serialize;
+
+use super::Format;
+
+/// `scenario run --format json`.
+#[derive(Serialize)]
+struct Verdicts<'a> {
+    /// Scenarios that passed.
+    passed: usize,
+    /// Scenarios that did not.
+    failed: usize,
+    /// The steps of all of them.
+    steps: Totals,
+    runs: Vec<Run<'a>>,
+}
+
+#[derive(Serialize)]
+struct Run<'a> {
+    scenario: &'a str,
+    machine: &'a str,
+    verdict: Ending,
+    exit: u8,
+    steps: Totals,
+    wall_s: f64,
+    guest_s: f64,
+    report: Utf8PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<&'a Failure>,
+}
+
+pub(super) fn verdicts_json(runs: &[Ran], machine: &str) -> String {
+    let passed = passed(runs);
+    let runs_json = runs.iter().map(|Ran { report, dir }| Run {
+        scenario: &report.scenario,
+        machine,
+        verdict: report.verdict,
+        exit: report.exit,
+        steps: report.totals,
+        wall_s: report.took.wall.as_secs_f64(),
+        guest_s: report.took.guest.as_secs_f64(),
+        report: shown(dir, "report.json"),
+        failure: report.failure.as_ref(),
+    });
+    json(&Verdicts {
+        passed,
+        failed: runs.len() - passed,
+        steps: steps(runs),
+        runs: runs_json.collect(),
+    })
+}
+
+/// One line about several runs.
+pub(super) fn summary(runs: &[Ran]) -> String {
+    let (passed, steps) = (passed(runs), steps(runs));
+    format!(
+        "{}: {passed} passed, {} failed; {}: {} passed, {} failed\n",
+        plural(runs.len(), "scenario"),
+        runs.len() - passed,
+        plural(steps.steps, "step"),
+        steps.passed,
+        steps.steps - steps.passed,
+    )
+}
+
+pub(super) fn list<'a>(table: impl Iterator<Item = (&'a str, &'a str)>, format: Format) -> String {
+    #[derive(Serialize)]
+    struct Entry<'a> {
+        name: &'a str,
+        about: &'a str,
+    }
+    match format {
+        Format::Human => table.map(|(name, about)| format!("{name:<20} {about}\n")).collect(),
+        Format::Json => json(&table.map(|(name, about)| Entry { name, about }).collect::<Vec<_>>()),
+    }
+}
+
+pub(super) fn freed(freed: Freed, format: Format) -> String {
+    match format {
+        Format::Json => json(&freed),
+        Format::Human if freed == Freed::default() => "nothing to remove\n".to_owned(),
+        Format::Human => format!(
+            "removed the evidence of {}, the sockets of {}, the scratch files of {}\n",
+            plural(freed.runs, "run"),
+            plural(freed.sockets, "run"),
+            plural(freed.scratch, "run"),
+        ),
+    }
+}
+
+fn passed(runs: &[Ran]) -> usize {
+    runs.iter().filter(|ran| ran.report.verdict == Ending::Passed).count()
+}
+
+fn steps(runs: &[Ran]) -> Totals {
+    runs.iter().fold(Totals::default(), |all, ran| all + ran.report.totals)
+}
+
+fn json(value: &impl Serialize) -> String {
+    // These are maps with text keys, which always can be written.
+    serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
+}

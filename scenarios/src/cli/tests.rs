@@ -1,0 +1,134 @@
+//! The command line, of a table of scenarios without machines.
+
+use feeder_scenario::{Failure, Steps, Story, Verdict};
+use feeder_ui::Progress;
+
+use super::*;
+
+struct Bare(Story);
+
+impl Stage for Bare {
+    const MACHINES: &'static [&'static str] = &["virt", "raspi3b"];
+
+    fn set_up(story: &Story, options: &StageOptions) -> Verdict<Self> {
+        story.version("machine", &options.machine);
+        Ok(Self(story.clone()))
+    }
+
+    fn tear_down(self) -> Verdict {
+        Ok(())
+    }
+}
+
+impl Steps for Bare {
+    fn story(&self) -> &Story {
+        &self.0
+    }
+}
+
+const TABLE: &[Scenario<Bare>] = &[
+    Scenario {
+        name: "good",
+        about: "everything works",
+        run: |lab| {
+            lab.step("one", |_| Ok(()))?;
+            lab.step("two", |_| Ok(()))
+        },
+    },
+    Scenario {
+        name: "bad",
+        about: "nothing works",
+        run: |lab| lab.step("one", |_| Err(Failure::product("no"))),
+    },
+];
+
+fn parsed(arguments: &[&str]) -> Result<Command, clap::Error> {
+    let all = ["scenario"].iter().chain(arguments);
+    Command::from_arg_matches(&command(TABLE).try_get_matches_from(all)?)
+}
+
+#[test]
+fn the_arguments_fit_together() {
+    command(TABLE).debug_assert();
+    assert!(parsed(&["run", "good", "bad", "--machine", "raspi3b", "--keep"]).is_ok());
+    assert!(parsed(&["run", "--all", "--format", "json"]).is_ok());
+    for (wrong, said) in [
+        (&["run"][..], "required"),
+        (&["run", "god"], "a similar value exists: 'good'"),
+        (&["run", "good", "--machine", "pc"], "[possible values: virt, raspi3b]"),
+        (&["run", "good", "--all"], "cannot be used with"),
+    ] {
+        let error = parsed(wrong).unwrap_err();
+        assert!(error.to_string().contains(said), "{wrong:?}: {error}");
+        assert_eq!(error.exit_code(), i32::from(Exit::Input.code()));
+    }
+}
+
+/// The runs of a command line, in a directory of their own.
+fn played(names: &[&str]) -> (tempfile::TempDir, Vec<Ran>) {
+    let guard = tempfile::tempdir().unwrap();
+    let options = Options {
+        root: Utf8PathBuf::try_from(guard.path().to_owned()).unwrap(),
+        keep_runs: 10,
+        keep_scratch: false,
+        stage: StageOptions { machine: "virt".into(), progress: Progress::silent() },
+    };
+    let play = |name: &&str| {
+        let scenario = TABLE.iter().find(|scenario| scenario.name == *name).unwrap();
+        feeder_scenario::run(scenario, &options).unwrap()
+    };
+    let runs = names.iter().map(play).collect();
+    (guard, runs)
+}
+
+#[test]
+fn programs_get_verdicts_that_can_be_counted() {
+    let (_guard, runs) = played(&["good", "bad"]);
+    let json: serde_json::Value =
+        serde_json::from_str(&output::verdicts_json(&runs, "virt")).unwrap();
+    assert_eq!(json["passed"], 1);
+    assert_eq!(json["failed"], 1);
+    assert_eq!(json["steps"]["steps"], 3);
+    assert_eq!(json["steps"]["passed"], 2);
+    assert_eq!(json["runs"][1]["exit"], 20);
+    assert_eq!(json["runs"][1]["failure"]["step"]["number"], "1");
+    let report = json["runs"][0]["report"].as_str().unwrap();
+    let report: serde_json::Value =
+        serde_json::from_str(&fs_err::read_to_string(report).unwrap()).unwrap();
+    assert_eq!(report["versions"]["machine"], "virt");
+    assert_eq!(worst(&runs), Exit::Scenario);
+}
+
+#[test]
+fn people_get_one_line_about_several() {
+    let (_guard, runs) = played(&["good", "bad"]);
+    assert_eq!(
+        output::summary(&runs),
+        "2 scenarios: 1 passed, 1 failed; 3 steps: 2 passed, 1 failed\n"
+    );
+    assert_eq!(worst(&runs[..1]), Exit::Ok);
+}
+
+#[test]
+fn the_list_is_a_table() {
+    let table = || TABLE.iter().map(|scenario| (scenario.name, scenario.about));
+    assert_eq!(
+        output::list(table(), Format::Human),
+        "good                 everything works\nbad                  nothing works\n"
+    );
+    let json: serde_json::Value =
+        serde_json::from_str(&output::list(table(), Format::Json)).unwrap();
+    assert_eq!(json[1]["name"], "bad");
+}
+
+#[test]
+fn gc_removes_old_runs() {
+    let (guard, _runs) = played(&["good", "good", "bad"]);
+    let evidence = guard.path().to_str().unwrap();
+    let command = parsed(&["gc", "--keep", "0", "--evidence", evidence]).unwrap();
+    assert_eq!(obey(command, TABLE, &Progress::silent()).map_err(|e| e.to_string()), Ok(Exit::Ok));
+    let left = feeder_scenario::gc(guard.path().try_into().unwrap(), 0).unwrap();
+    assert_eq!(left.runs, 0);
+    let runs = guard.path().join("good").read_dir().unwrap().count();
+    assert_eq!(runs, 0, "and the link to the latest goes with it");
+}
