@@ -1,1 +1,36 @@
-//! feeder-remote
+//! Run shell scripts on a host: over the system's `ssh`, or on this machine.
+//!
+//! A [`Host`] takes POSIX `sh` and gives back what it said. Scripts travel by standard input and never in an argument
+//! list, so they may carry secrets and may be long; a script that arrives only in part does not run at all. Nothing is
+//! installed on the other side.
+//!
+//! ```
+//! use feeder_remote::{Host, Local};
+//! let here = Local::new("here");
+//! assert_eq!(here.run("echo $((6 * 7))")?.stdout_text(), "42\n");
+//! # Ok::<(), feeder_remote::RemoteError>(())
+//! ```
+//!
+//! [`RemoteError`] tells apart what calls for different action: nobody there yet, a stranger's key, a login that is
+//! refused, a connection lost in the middle, a script that failed.
+
+mod argv;
+mod classify;
+mod error;
+mod host;
+mod local;
+mod options;
+mod run;
+mod script;
+mod ssh;
+mod wait;
+mod write;
+
+pub use argv::ssh_argv;
+pub use error::RemoteError;
+pub use host::Host;
+pub use local::Local;
+pub use options::{HostKeys, Privilege, SshOptions, UserConfig};
+pub use ssh::Ssh;
+pub use wait::wait_until_reachable;
+pub use write::{Owner, write_file_script};
