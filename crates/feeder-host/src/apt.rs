@@ -3,7 +3,7 @@
 //! sources.list(5). The mirror's address is never ours to choose: a source for backports is copied from the entry for the
 //! release itself, which is where the administrator of this machine wants packages to come from.
 
-use std::str::FromStr;
+use std::{collections::BTreeSet, str::FromStr};
 
 use camino::Utf8PathBuf;
 use deb822_fast::Deb822;
@@ -48,6 +48,21 @@ fn decide(sources: &[Source], codename: &str) -> Backports {
         Some(source) => Backports::Add(source.with_suite(&suite)),
         None => Backports::NoSource,
     }
+}
+
+/// The hosts that this machine's packages come from, other than itself.
+pub fn mirror_hosts(host: &Host) -> BTreeSet<String> {
+    let uris = sources(host).into_iter().flat_map(|source| source.uris);
+    uris.filter_map(|uri| host_of(&uri))
+        .filter(|host| host != "localhost" && !host.starts_with("127."))
+        .collect()
+}
+
+/// `mirror.example` of `http://user@mirror.example:8080/debian`; nothing for `file:/srv/debian`.
+fn host_of(uri: &str) -> Option<String> {
+    let authority = uri.split_once("://")?.1.split('/').next()?;
+    let host = authority.rsplit('@').next()?.split(':').next()?;
+    (!host.is_empty()).then(|| host.to_owned())
 }
 
 impl Source {
@@ -209,6 +224,19 @@ Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
         assert_eq!(decide(&sources, "bookworm"), Backports::Enabled);
         let listed = one_line("deb http://mirror.example/debian bookworm-backports main");
         assert_eq!(decide(&listed, "bookworm"), Backports::Enabled);
+    }
+
+    #[test]
+    fn hosts_of_uris() {
+        for (uri, host) in [
+            ("http://mirror.example/debian", Some("mirror.example")),
+            ("https://me:secret@mirror.example:8080/debian/", Some("mirror.example")),
+            ("mirror+file:/etc/apt/mirrors/debian.list", None),
+            ("file:///srv/debian", None),
+            ("cdrom:[Debian]/", None),
+        ] {
+            assert_eq!(host_of(uri).as_deref(), host, "{uri}");
+        }
     }
 
     #[test]

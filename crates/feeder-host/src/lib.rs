@@ -15,6 +15,7 @@ mod setup;
 mod tools;
 mod version;
 
+pub use apt::mirror_hosts;
 pub use check::{ToolStatus, Verdict, inventory_of};
 pub use error::{HostError, NotInstalled};
 pub use host::{Distribution, Host, Privilege, with_sbin};

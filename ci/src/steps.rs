@@ -1,0 +1,178 @@
+//! The gate as data.
+
+/// One step of the gate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// Its name, which fits ten columns and names its log.
+    pub name: &'static str,
+    /// What a failure means, for the table.
+    pub proves: &'static str,
+    /// What is run.
+    pub work: Work,
+    /// How its tests are counted.
+    pub counted: Counted,
+}
+
+/// What a step runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Work {
+    /// cargo with these arguments.
+    Cargo(Vec<&'static str>),
+    /// A program of this workspace that an earlier step has built, with these arguments.
+    Built(&'static str, Vec<&'static str>),
+    /// The checks of [`crate::tidy`].
+    Tidy,
+}
+
+/// How the tests of a step are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// It has none. When it fails, that is one failure.
+    No,
+    /// By the summary lines of the test runner.
+    Summaries(Runner),
+    /// By the JUnit file of a scenario's last run, found by the scenario's name.
+    Scenario(&'static str),
+}
+
+/// A test runner, as far as its summary goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Runner {
+    /// `cargo test`.
+    CargoTest,
+    /// `cargo nextest run`.
+    Nextest,
+}
+
+/// How much is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// What every change must pass.
+    Usual,
+    /// With the slow machines too.
+    Full,
+}
+
+/// Which test runner there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tested {
+    /// `cargo nextest` is there.
+    WithNextest,
+    /// It is not.
+    WithCargo,
+}
+
+/// The steps, in order.
+///
+/// Everything that builds names the whole workspace, so that cargo settles features once and compiles each dependency once.
+pub fn steps(extent: Extent, tested: Tested) -> Vec<Step> {
+    let cargo = |name, proves, args: &[&'static str], counted| Step {
+        name,
+        proves,
+        work: Work::Cargo(args.to_vec()),
+        counted,
+    };
+    let mut steps = vec![
+        cargo("format", "the code is formatted", &["fmt", "--all", "--check"], Counted::No),
+        Step {
+            name: "tidy",
+            proves: "the repository keeps its own rules",
+            work: Work::Tidy,
+            counted: Counted::No,
+        },
+        cargo(
+            "clippy",
+            "no warnings, in any target",
+            &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
+            Counted::No,
+        ),
+    ];
+    match tested {
+        Tested::WithNextest => {
+            let nextest = Counted::Summaries(Runner::Nextest);
+            let args =
+                ["nextest", "run", "--workspace", "--locked", "--no-fail-fast", "--cargo-quiet"];
+            steps.push(cargo("tests", "unit and integration tests pass", &args, nextest));
+            let args = ["test", "--workspace", "--locked", "--doc", "--no-fail-fast"];
+            steps.push(cargo(
+                "doctests",
+                "the examples in the docs work",
+                &args,
+                Counted::Summaries(Runner::CargoTest),
+            ));
+        }
+        Tested::WithCargo => {
+            let args = ["test", "--workspace", "--locked", "--no-fail-fast"];
+            let counted = Counted::Summaries(Runner::CargoTest);
+            steps.push(cargo(
+                "tests",
+                "unit, integration and documentation tests pass",
+                &args,
+                counted,
+            ));
+        }
+    }
+    steps.push(cargo(
+        "build",
+        "benchmarks and programs link",
+        &["build", "--workspace", "--locked", "--bins", "--benches"],
+        Counted::No,
+    ));
+    let scenario = |name, proves, args: &[&'static str], counted| Step {
+        name,
+        proves,
+        work: Work::Built("scenario", args.to_vec()),
+        counted: Counted::Scenario(counted),
+    };
+    steps.push(scenario(
+        "netboot",
+        "a worker without a disk boots from its master",
+        &["run", "netboot"],
+        "netboot",
+    ));
+    steps.push(scenario(
+        "sabotage",
+        "the scenario can fail, and says why",
+        &["run", "sabotage"],
+        "sabotage",
+    ));
+    if extent == Extent::Full {
+        let args = ["run", "netboot", "--machine", "raspi3b"];
+        steps.push(scenario(
+            "raspi3b",
+            "the same with the worker on an emulated Pi 3B",
+            &args,
+            "netboot",
+        ));
+    }
+    steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(extent: Extent, tested: Tested) -> Vec<&'static str> {
+        steps(extent, tested).iter().map(|step| step.name).collect()
+    }
+
+    #[test]
+    fn the_order_is_from_quick_to_slow() {
+        assert_eq!(
+            names(Extent::Usual, Tested::WithNextest),
+            ["format", "tidy", "clippy", "tests", "doctests", "build", "netboot", "sabotage"]
+        );
+        assert_eq!(
+            names(Extent::Full, Tested::WithCargo),
+            ["format", "tidy", "clippy", "tests", "build", "netboot", "sabotage", "raspi3b"]
+        );
+    }
+
+    #[test]
+    fn names_make_distinct_log_files_that_fit_the_column() {
+        let names = names(Extent::Full, Tested::WithNextest);
+        for (index, name) in names.iter().enumerate() {
+            assert!(name.len() <= 10 && !names[..index].contains(name), "{name}");
+        }
+    }
+}
