@@ -1,1 +1,26 @@
-//! modules
+//! What a cluster is made of, as desired state: one folder per module.
+//!
+//! A module turns a [`Site`] (the cluster as it should be, and what its master turned out to be) into [`Part`]s: packages and
+//! steps of resources. It does no I/O. [`provision()`] puts the parts together, brings the master to them over SSH, and
+//! records what workers will be known by. Adding a module means a folder here and a line in [`MODULES`].
+
+mod access;
+mod boot_server;
+mod error;
+mod generation;
+mod known_hosts;
+mod layout;
+mod network;
+mod nfs;
+mod part;
+mod provision;
+mod survey;
+mod template;
+mod workers;
+
+pub use access::{Access, Patience};
+pub use error::ProvisionError;
+pub use layout::Layout;
+pub use part::{MODULES, Module, Part, Site};
+pub use provision::{Provisioned, provision, steps};
+pub use survey::Survey;

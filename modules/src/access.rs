@@ -1,0 +1,86 @@
+//! How to reach the hosts of a cluster.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use camino::Utf8PathBuf;
+use feeder_cluster::Cluster;
+use feeder_remote::{HostKeys, SshOptions, UserConfig};
+
+/// The port of sshd.
+const SSH: u16 = 22;
+
+/// Asked while a host is waited for: whether to go on, given how long it has been so far.
+pub type Patience = Arc<dyn Fn(Duration) -> bool + Send + Sync>;
+
+/// How to reach the hosts of a cluster.
+#[derive(Clone)]
+pub struct Access {
+    /// The one private key to offer; without it the user's agent and configuration decide.
+    pub identity: Option<Utf8PathBuf>,
+    /// Where host keys are looked up and recorded.
+    pub known_hosts: Utf8PathBuf,
+    /// What to do about the master when `known_hosts` does not list it. Workers' keys are recorded by provisioning.
+    pub host_keys: HostKeys,
+    /// Whether the user's own SSH configuration counts.
+    pub config: UserConfig,
+    /// Where nodes answer, by name, when that is not port 22 of their address.
+    pub at: BTreeMap<String, SocketAddr>,
+    /// Where the master answers as long as it does not have its address yet.
+    pub first_contact: Option<SocketAddr>,
+    /// How long to wait for the master at its new address.
+    pub patience: Patience,
+}
+
+impl std::fmt::Debug for Access {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Access")
+            .field("known_hosts", &self.known_hosts)
+            .field("at", &self.at)
+            .field("first_contact", &self.first_contact)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Access {
+    /// Over the network as it is, with the user's own keys; three minutes for the master to come back.
+    pub fn new(known_hosts: impl Into<Utf8PathBuf>) -> Self {
+        Self {
+            identity: None,
+            known_hosts: known_hosts.into(),
+            host_keys: HostKeys::Strict,
+            config: UserConfig::Honoured,
+            at: BTreeMap::new(),
+            first_contact: None,
+            patience: Arc::new(|waited| waited < Duration::from_secs(180)),
+        }
+    }
+
+    /// SSH to a node of the cluster where it belongs. None when the cluster has no node of that name.
+    #[must_use]
+    pub fn node(&self, cluster: &Cluster, name: &str) -> Option<SshOptions> {
+        let address = cluster.address_of(name)?;
+        let address =
+            self.at.get(name).copied().unwrap_or_else(|| SocketAddr::new(IpAddr::V4(address), SSH));
+        Some(self.ssh(&cluster.master.user, name, address))
+    }
+
+    /// SSH to the master where it answers before it has its address.
+    pub(crate) fn first_contact(&self, cluster: &Cluster) -> Option<SshOptions> {
+        let mut options =
+            self.ssh(&cluster.master.user, cluster.master.name.as_str(), self.first_contact?);
+        options.host_keys = self.host_keys;
+        Some(options)
+    }
+
+    fn ssh(&self, user: &str, name: &str, address: SocketAddr) -> SshOptions {
+        let mut options = SshOptions::new(user, address, name, &self.known_hosts);
+        options.identity.clone_from(&self.identity);
+        options.config = self.config.clone();
+        options
+    }
+}

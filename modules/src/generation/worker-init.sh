@@ -1,0 +1,81 @@
+#!/bin/sh
+# The first process of a diskless worker.
+#
+# The kernel (or its initramfs) has mounted this generation's root read-only
+# over NFS and started us from it. We put the worker's own state over it and
+# hand over to systemd:
+#
+#   lower   this root, shared by all workers, read-only
+#   upper   an ext4 image of this worker alone: a file on the master's NFS,
+#           loop-mounted, because overlayfs refuses NFS as its upper layer
+#
+# On the kernel command line:
+#   feeder.state=SERVER:/EXPORT   the folder of this worker's state
+#   feeder.node=NAME              for messages
+#
+# What fails is said in one line on the console and tried again: the master
+# may be rebooting. Nothing here ends in a silent hang.
+
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+
+say() { echo "feeder: $*" >/dev/console; }
+
+# attempt WHAT COMMAND...: until it works, with its own words on the console.
+attempt() {
+  what=$1
+  shift
+  while ! words=$("$@" 2>&1); do
+    say "$node: cannot $what: $(echo "$words" | tr '\n' ' '); trying again in 5 s"
+    sleep 5
+  done
+}
+
+mounted() { grep -q " $1 " /proc/mounts; }
+
+mounted /proc || mount -t proc proc /proc
+mounted /sys || mount -t sysfs sysfs /sys
+mounted /dev || mount -t devtmpfs devtmpfs /dev
+mounted /run || mount -t tmpfs -o mode=0755,nosuid,nodev tmpfs /run
+
+node=worker
+state=
+for word in $(cat /proc/cmdline); do
+  case $word in
+    feeder.node=*) node=${word#*=} ;;
+    feeder.state=*) state=${word#*=} ;;
+  esac
+done
+while [ -z "$state" ]; do
+  say "$node: the kernel command line names no feeder.state=SERVER:/EXPORT; provision this worker again, then cut its power"
+  sleep 60
+done
+
+# Everything of ours hangs below one tmpfs, which stays behind under the new root.
+attempt "make room for mounts" mount -t tmpfs -o mode=0700 tmpfs /mnt
+mkdir /mnt/state /mnt/disk /mnt/root
+
+modprobe -q overlay
+modprobe -q loop
+modprobe -q ext4
+
+# nolock: the image has one user, this worker, and no lock daemon runs yet.
+attempt "mount its state $state" mount -t nfs -o vers=3,proto=tcp,nolock,hard,noatime "$state" /mnt/state
+
+# Power is cut, not shut down, more often than not: the journal is replayed and
+# small damage repaired before anything is mounted. 0 clean, 1 and 2 repaired.
+fsck() {
+  e2fsck -p /mnt/state/state.img
+  [ $? -le 2 ]
+}
+attempt "repair its state image" fsck
+attempt "mount its state image" mount -t ext4 -o loop,noatime /mnt/state/state.img /mnt/disk
+mkdir -p /mnt/disk/upper /mnt/disk/work
+attempt "stack its root" mount -t overlay -o "lowerdir=/,upperdir=/mnt/disk/upper,workdir=/mnt/disk/work" overlay /mnt/root
+
+# Who this worker is (host keys, machine-id, names) is decided by the master,
+# at every boot, so that a lost state image does not change it.
+attempt "take its identity" cp -a /mnt/state/identity/. /mnt/root/
+
+say "$node: root is an overlay over $(awk '$2 == "/" { source = $1 } END { print source }' /proc/mounts); starting the system"
+exec switch_root /mnt/root /sbin/init

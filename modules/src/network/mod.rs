@@ -1,0 +1,94 @@
+//! The master's address and name, by systemd-networkd.
+
+use feeder_plan::{File, Hostname, Step, Task};
+use minijinja::context;
+
+use crate::{Part, Site, template::render};
+
+pub(crate) const NAME: &str = "network";
+
+/// Names of resources that provisioning treats by hand: the connection does not survive them.
+pub(crate) const ADDRESS_TASK: &str = "task:address";
+
+const FILE: &str = "10-feeder.network";
+/// How long the board waits at its new address for the workstation before it takes the old one back.
+const PATIENCE_SECONDS: u32 = 300;
+
+/// The `.network` file, from systemd.network(5).
+fn network_file(site: &Site<'_>) -> String {
+    let network = &site.cluster.network;
+    let dns: Vec<String> = network.dns.iter().map(ToString::to_string).collect();
+    format!(
+        "# Written by feeder (module network): changes made here are undone.\n\
+         [Match]\nType=ether\nKind=!*\n\n\
+         [Network]\nAddress={}/{}\nGateway={}\nDNS={}\nLinkLocalAddressing=no\n",
+        site.cluster.master.address,
+        network.subnet.prefix_len(),
+        network.gateway,
+        dns.join(" "),
+    )
+}
+
+/// Gives the board its address for a trial; runs on after the connection it came by has broken.
+pub(crate) fn switch_script(site: &Site<'_>) -> String {
+    let values = context! { network => network_file(site).trim_end(), file => FILE, patience => PATIENCE_SECONDS };
+    render(include_str!("switch.sh.j2"), &values)
+}
+
+/// Makes the trial last. Run at the new address.
+pub(crate) fn confirm_script() -> String {
+    render(include_str!("confirm.sh.j2"), &context! { file => FILE })
+}
+
+fn hosts_file(site: &Site<'_>) -> String {
+    let mut text = "# Written by feeder (module network): changes made here are undone.\n\
+                    127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n\n"
+        .to_owned();
+    for node in site.cluster.nodes() {
+        text.push_str(&format!("{} {}\n", node.address, node.name));
+    }
+    text
+}
+
+pub(crate) fn part(site: &Site<'_>) -> Part {
+    let cluster = site.cluster;
+    let wanted = format!("{}/{}", cluster.master.address, cluster.network.subnet.prefix_len());
+    let digest = crate::part::digest(&network_file(site));
+    let probe = format!(
+        "addresses=$(ip -4 -o addr show scope global | awk '{{ print $4 }}' | tr '\\n' ' ')\n\
+         kept=$(sha256sum /etc/systemd/network/{FILE} 2>/dev/null | cut -c1-64)\n\
+         case \" $addresses\" in\n\
+         *\" {wanted} \"*) if [ \"$kept\" = {digest} ]; then echo {wanted}; else echo \"$addresses(not kept)\"; fi ;;\n\
+         *) echo \"${{addresses:-absent}}\" ;;\n\
+         esac"
+    );
+    let address = Task::new("address", format!("address {wanted}"))
+        .probe(probe)
+        .wanted(&wanted)
+        .apply(switch_script(site));
+    let step = Step::new(NAME)
+        .title("address and name")
+        .with(address)
+        .with(Hostname::new(cluster.master.name.as_str()))
+        .with(File::new("/etc/hosts", hosts_file(site)));
+    Part { steps: vec![step], ..Part::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::part::tests::{shell_accepts, with_site};
+
+    #[test]
+    fn texts() {
+        with_site(|site| {
+            insta::assert_snapshot!("network_file", network_file(site));
+            insta::assert_snapshot!("hosts_file", hosts_file(site));
+            insta::assert_snapshot!("switch", switch_script(site));
+            insta::assert_snapshot!("confirm", confirm_script());
+            shell_accepts(&switch_script(site));
+            // What is tried is, byte for byte, what the probe expects to find kept.
+            assert!(switch_script(site).contains(&format!("{}NETWORK\n", network_file(site))));
+        });
+    }
+}

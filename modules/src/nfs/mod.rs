@@ -1,0 +1,68 @@
+//! What workers mount, and nothing more.
+
+use feeder_plan::{Directory, File, Notify, Step, Unit};
+use minijinja::context;
+
+use crate::{Part, Site, template::render};
+
+pub(crate) const NAME: &str = "nfs";
+
+const EXPORTS: &str = "/etc/exports.d/feeder.exports";
+const CONFIG: &str = "/etc/nfs.conf.d/feeder.conf";
+
+/// The lines of exports(5).
+fn exports(site: &Site<'_>) -> String {
+    let workers: Vec<_> = site
+        .cluster
+        .workers
+        .iter()
+        .map(|worker| context! { state => site.layout.state(worker).into_string(), address => worker.address.to_string() })
+        .collect();
+    let addresses: Vec<String> =
+        site.cluster.workers.iter().map(|worker| worker.address.to_string()).collect();
+    let generations = if addresses.is_empty() {
+        vec![]
+    } else {
+        vec![context! { path => site.layout.generation_root().into_string(), addresses }]
+    };
+    render(include_str!("exports.j2"), &context! { generations, workers })
+}
+
+/// Clients that hold state wait this long after a restart of the server; the default of 90 s keeps a whole cluster waiting.
+const NFS_CONF: &str = "# Written by feeder (module nfs): changes made here are undone.\n\
+                        [nfsd]\ngrace-time=15\nlease-time=15\n";
+
+pub(crate) fn part(site: &Site<'_>) -> Part {
+    let mut step = Step::new(NAME)
+        .title("exports")
+        .with(File::new(CONFIG, NFS_CONF))
+        .with(Directory::new(site.layout.base().join("state")).mode(0o711))
+        .after(crate::generation::NAME);
+    // exportfs warns about folders that are not there, so they come first.
+    for worker in &site.cluster.workers {
+        step = step.with(Directory::new(site.layout.state(worker)).mode(0o700));
+    }
+    let step = step
+        .with(File::new(EXPORTS, exports(site)))
+        .with(Unit::new("nfs-server.service").enabled().active())
+        .notify(Notify::restart("nfs-server.service").when([CONFIG]))
+        .notify(Notify::run("exportfs", "export again", "exportfs -ra").when([EXPORTS]));
+    Part { packages: vec!["nfs-kernel-server"], steps: vec![step], ..Part::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::part::tests::with_site;
+
+    #[test]
+    fn every_export_names_its_clients_one_by_one() {
+        with_site(|site| {
+            let text = exports(site);
+            insta::assert_snapshot!("exports", text);
+            for line in text.lines().filter(|line| line.starts_with('/')) {
+                assert!(!line.contains('*') && !line.contains("192.168.10.0"), "{line}");
+            }
+        });
+    }
+}

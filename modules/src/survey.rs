@@ -1,0 +1,88 @@
+//! What a master turns out to be, as far as modules depend on it.
+
+use std::collections::BTreeMap;
+
+use feeder_remote::{Host, RemoteError};
+
+/// Prints `key=value` lines.
+const SCRIPT: &str = r#"
+release=$(uname -r)
+echo "kernel=$release"
+if [ -r "/boot/config-$release" ] && grep -q '^CONFIG_ROOT_NFS=y' "/boot/config-$release" && grep -q '^CONFIG_IP_PNP=y' "/boot/config-$release"; then
+  echo nfs_root=yes
+else
+  echo nfs_root=no
+fi
+if [ -f /boot/firmware/kernel8.img ]; then echo firmware=/boot/firmware; fi
+. /etc/os-release
+echo "system=$PRETTY_NAME"
+for manager in NetworkManager dhcpcd; do
+  if systemctl is-active --quiet $manager; then echo "manager=$manager"; fi
+done
+"#;
+
+/// Facts about the master that decide what modules want of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Survey {
+    /// `uname -r`.
+    pub kernel: String,
+    /// Its kernel can mount an NFS root without an initramfs (`ROOT_NFS` and `IP_PNP` are built in).
+    pub nfs_root_built_in: bool,
+    /// `/boot/firmware` holds a 64-bit kernel, as Raspberry Pi OS has it since bookworm.
+    pub firmware_mounted: bool,
+    /// As `/etc/os-release` says.
+    pub system: String,
+    /// A network manager that must not run beside systemd-networkd.
+    pub foreign_manager: Option<String>,
+}
+
+impl Survey {
+    /// Asks a host, in one round trip.
+    ///
+    /// # Errors
+    /// When the host cannot be asked.
+    pub fn take(host: &dyn Host) -> Result<Self, RemoteError> {
+        Ok(Self::parse(&host.run(SCRIPT)?.stdout_text()))
+    }
+
+    fn parse(text: &str) -> Self {
+        let facts: BTreeMap<&str, &str> =
+            text.lines().filter_map(|line| line.split_once('=')).collect();
+        let fact = |key: &str| facts.get(key).map(|value| (*value).to_owned());
+        Self {
+            kernel: fact("kernel").unwrap_or_default(),
+            nfs_root_built_in: fact("nfs_root").as_deref() == Some("yes"),
+            firmware_mounted: fact("firmware").is_some(),
+            system: fact("system").unwrap_or_default(),
+            foreign_manager: fact("manager"),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::Survey;
+
+    pub(crate) fn debian() -> Survey {
+        Survey::parse(
+            "kernel=6.12.107+deb13-arm64\nnfs_root=no\nfirmware=/boot/firmware\nsystem=Debian GNU/Linux 13 (trixie)\n",
+        )
+    }
+
+    #[test]
+    fn a_debian_kernel_needs_an_initramfs_for_its_nfs_root() {
+        let survey = debian();
+        assert!(!survey.nfs_root_built_in);
+        assert!(survey.firmware_mounted);
+        assert_eq!(survey.kernel, "6.12.107+deb13-arm64");
+        assert_eq!(survey.foreign_manager, None);
+    }
+
+    #[test]
+    fn a_raspberry_pi_kernel_does_not() {
+        let survey =
+            Survey::parse("kernel=6.12.47+rpt-rpi-v8\nnfs_root=yes\nmanager=NetworkManager\n");
+        assert!(survey.nfs_root_built_in);
+        assert_eq!(survey.foreign_manager.as_deref(), Some("NetworkManager"));
+    }
+}

@@ -1,0 +1,177 @@
+//! What each worker has of its own: state, identity, boot tree.
+
+use feeder_cluster::Worker;
+use feeder_plan::{Directory, File, Step, Task};
+use minijinja::context;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    Part, Site,
+    generation::{INIT, INITRAMFS, KERNEL},
+    template::render,
+};
+
+pub(crate) const NAME: &str = "workers";
+
+/// The one line of a worker's `cmdline.txt`.
+///
+/// `root` and `nfsroot` are understood by a kernel with NFS root built in (Documentation/admin-guide/nfs/nfsroot.rst) and by
+/// Debian's initramfs alike; its mount program knows NFS 3 only, and neither `proto=` nor 4.x.
+fn command_line(site: &Site<'_>, worker: &Worker) -> String {
+    let (cluster, layout) = (site.cluster, site.layout);
+    let (name, master) = (&worker.name, cluster.master.address);
+    let words = [
+        "console=serial0,115200".to_owned(),
+        "console=tty1".to_owned(),
+        "root=/dev/nfs".to_owned(),
+        format!("nfsroot={master}:{},vers=3,tcp,nolock", layout.generation_root()),
+        "ro".to_owned(),
+        format!(
+            "ip={}:{master}:{}:{}:{name}:eth0:off",
+            worker.address,
+            cluster.network.gateway,
+            cluster.network.subnet.netmask()
+        ),
+        "rootwait".to_owned(),
+        // The address stands on eth0: the name must not change on the way.
+        "net.ifnames=0".to_owned(),
+        // Raspberry Pi's firmware switches the memory controller off, which containers need.
+        "cgroup_enable=memory".to_owned(),
+        // A worker that cannot mount its root tries again from the start instead of standing still.
+        "panic=10".to_owned(),
+        format!("init={INIT}"),
+        format!("feeder.node={name}"),
+        format!("feeder.state={master}:{}", layout.state(worker)),
+    ];
+    words.join(" ") + "\n"
+}
+
+/// A worker's `config.txt`. Everything that has a default is said: defaults differ between firmware releases.
+fn config_txt(site: &Site<'_>) -> String {
+    let initramfs = if site.survey.nfs_root_built_in {
+        String::new()
+    } else {
+        format!("initramfs {INITRAMFS} followkernel\n")
+    };
+    format!(
+        "# Written by feeder (module workers): changes made here are undone.\n\
+         arm_64bit=1\nkernel={KERNEL}\nauto_initramfs=0\n{initramfs}enable_uart=1\nupstream_kernel={}\n",
+        u8::from(!site.survey.nfs_root_built_in),
+    )
+}
+
+/// The same for the same worker of the same cluster, so that a worker that is made again is still the same machine.
+fn machine_id(site: &Site<'_>, worker: &Worker) -> String {
+    let text = format!("feeder machine-id {} {} {}", site.cluster.name, worker.name, worker.mac);
+    Sha256::digest(text).iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>()
+        + "\n"
+}
+
+fn hosts_file(site: &Site<'_>, worker: &Worker) -> String {
+    let mut text = format!(
+        "127.0.0.1 localhost\n127.0.1.1 {}\n::1 localhost ip6-localhost ip6-loopback\n\n",
+        worker.name
+    );
+    for node in site.cluster.nodes().filter(|node| node.name != &worker.name) {
+        text.push_str(&format!("{} {}\n", node.address, node.name));
+    }
+    text
+}
+
+fn enrolment(site: &Site<'_>, worker: &Worker) -> Task {
+    let (name, state, key) =
+        (&worker.name, site.layout.state(worker), site.layout.host_key(worker));
+    let values = context! { name => name.as_str(), state => state.as_str(), key => key.as_str(), size => worker.state_size.as_bytes() };
+    Task::new(format!("state-{name}"), format!("worker {name}: state image {} (sparse), host key", worker.state_size))
+        .probe(format!(
+            "if [ ! -f {state}/state.img ]; then echo absent; elif [ ! -s {key} ] || [ ! -s {key}.pub ]; then echo 'no host key'; else echo present; fi"
+        ))
+        .apply(render(include_str!("enrol.sh.j2"), &values))
+}
+
+fn boot_tree(site: &Site<'_>, worker: &Worker) -> Task {
+    let (name, generation) = (&worker.name, site.layout.generation_number());
+    let values = context! {
+        name => name.as_str(),
+        generation,
+        tree => site.layout.boot_tree(worker).into_string(),
+        boot => site.layout.generation_boot().into_string(),
+    };
+    Task::new(format!("boot-tree-{name}"), format!("worker {name}: boots generation {generation}"))
+        .probe(render(include_str!("boot-tree-probe.sh.j2"), &values))
+        .wanted(format!("generation {generation}"))
+        .apply(render(include_str!("boot-tree.sh.j2"), &values))
+}
+
+fn step(site: &Site<'_>, worker: &Worker) -> Step {
+    let layout = site.layout;
+    let (identity, tree) = (layout.identity(worker), layout.boot_tree(worker));
+    Step::new(NAME)
+        .named(format!("{NAME}-{}", worker.name))
+        .title(worker.name.as_str())
+        .after(crate::generation::NAME)
+        .after(crate::nfs::NAME)
+        .with(Directory::new(&identity))
+        .with(Directory::new(identity.join("etc")))
+        .with(Directory::new(identity.join("etc/ssh")))
+        .with(File::new(identity.join("etc/hostname"), format!("{}\n", worker.name)))
+        .with(File::new(identity.join("etc/hosts"), hosts_file(site, worker)))
+        .with(File::new(identity.join("etc/machine-id"), machine_id(site, worker)).mode(0o444))
+        .with(enrolment(site, worker))
+        .with(Directory::new(&tree))
+        .with(File::new(tree.join("config.txt"), config_txt(site)))
+        .with(File::new(tree.join("cmdline.txt"), command_line(site, worker)))
+        .with(boot_tree(site, worker))
+}
+
+pub(crate) fn part(site: &Site<'_>) -> Part {
+    let mut steps: Vec<Step> =
+        site.cluster.workers.iter().map(|worker| step(site, worker)).collect();
+    // What comes after the workers waits for all of them through one name.
+    let mut all = Step::new(NAME).title("all workers");
+    for one in &steps {
+        all = all.after(&one.name);
+    }
+    steps.push(all);
+    Part { steps, ..Part::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::part::tests::with_site;
+
+    #[test]
+    fn texts_of_a_worker() {
+        with_site(|site| {
+            let worker = &site.cluster.workers[0];
+            insta::assert_snapshot!("cmdline", command_line(site, worker));
+            insta::assert_snapshot!("config", config_txt(site));
+            insta::assert_snapshot!("hosts", hosts_file(site, worker));
+        });
+    }
+
+    #[test]
+    fn the_command_line_is_one_line_that_the_firmware_accepts() {
+        with_site(|site| {
+            let line = command_line(site, &site.cluster.workers[0]);
+            assert_eq!(line.lines().count(), 1);
+            for line in config_txt(site).lines() {
+                assert!(line.len() <= 98, "the firmware cuts lines at 98 characters: {line}");
+            }
+        });
+    }
+
+    #[test]
+    fn machine_ids_are_distinct_and_well_formed() {
+        with_site(|site| {
+            let ids: Vec<String> =
+                site.cluster.workers.iter().map(|worker| machine_id(site, worker)).collect();
+            assert_ne!(ids[0], ids[1]);
+            for id in ids {
+                assert_eq!(id.trim_end().len(), 32);
+                assert!(id.trim_end().chars().all(|c| c.is_ascii_hexdigit()));
+            }
+        });
+    }
+}
