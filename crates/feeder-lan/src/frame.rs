@@ -1,0 +1,91 @@
+//! Reading Ethernet frames: just enough for forwarding, for filters and for the router.
+
+use std::net::Ipv4Addr;
+
+use smoltcp::wire::{
+    EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, TcpPacket, UdpPacket,
+};
+
+/// A hardware address, in the order of transmission.
+pub type Mac = [u8; 6];
+
+/// Destination, source and type: no frame is shorter.
+pub const HEADER: usize = 14;
+
+/// The address that every node listens to.
+pub const BROADCAST: Mac = [0xff; 6];
+
+/// Where the frame wants to go. `None`: too short to be a frame.
+pub fn destination(frame: &[u8]) -> Option<Mac> {
+    frame.first_chunk().copied()
+}
+
+/// Who sent the frame. `None`: too short to be a frame.
+pub fn source(frame: &[u8]) -> Option<Mac> {
+    frame.get(6..12)?.first_chunk().copied()
+}
+
+/// True for group addresses, broadcast among them (IEEE 802: lowest bit of the first byte).
+pub fn is_group(mac: Mac) -> bool {
+    mac[0] & 1 == 1
+}
+
+/// A UDP datagram inside a frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Udp<'a> {
+    /// Sender's address and port.
+    pub source: (Ipv4Addr, u16),
+    /// Receiver's address and port.
+    pub destination: (Ipv4Addr, u16),
+    /// What it carries.
+    pub payload: &'a [u8],
+}
+
+/// The UDP datagram in an IPv4 frame. `None` for anything else: other protocols, fragments, wrong lengths.
+/// Checksums are not looked at.
+pub fn udp(frame: &[u8]) -> Option<Udp<'_>> {
+    let ip = ipv4(frame)?;
+    if ip.next_header() != IpProtocol::Udp {
+        return None;
+    }
+    let udp = UdpPacket::new_checked(ip.payload()).ok()?;
+    let payload_length = usize::from(udp.len()).checked_sub(8)?;
+    Some(Udp {
+        source: (ip.src_addr(), udp.src_port()),
+        destination: (ip.dst_addr(), udp.dst_port()),
+        payload: ip.payload().get(8..8 + payload_length)?,
+    })
+}
+
+/// Source and destination port of a TCP segment in an IPv4 frame. `None` for anything else.
+pub fn tcp_ports(frame: &[u8]) -> Option<(u16, u16)> {
+    let ip = ipv4(frame)?;
+    if ip.next_header() != IpProtocol::Tcp {
+        return None;
+    }
+    let tcp = TcpPacket::new_checked(ip.payload()).ok()?;
+    Some((tcp.src_port(), tcp.dst_port()))
+}
+
+/// True for ARP frames.
+pub fn is_arp(frame: &[u8]) -> bool {
+    EthernetFrame::new_checked(frame).is_ok_and(|eth| eth.ethertype() == EthernetProtocol::Arp)
+}
+
+/// The sender's address of an IPv4 frame, fragments included. `None` for anything else.
+pub(crate) fn ipv4_source(frame: &[u8]) -> Option<Ipv4Addr> {
+    packet(frame).map(|ip| ip.src_addr())
+}
+
+/// A whole IPv4 packet. A fragment has no ports of its own, or only half of what belongs to them.
+fn ipv4(frame: &[u8]) -> Option<Ipv4Packet<&[u8]>> {
+    packet(frame).filter(|ip| ip.frag_offset() == 0 && !ip.more_frags())
+}
+
+fn packet(frame: &[u8]) -> Option<Ipv4Packet<&[u8]>> {
+    let eth = EthernetFrame::new_checked(frame).ok()?;
+    if eth.ethertype() != EthernetProtocol::Ipv4 {
+        return None;
+    }
+    Ipv4Packet::new_checked(frame.get(HEADER..)?).ok()
+}
