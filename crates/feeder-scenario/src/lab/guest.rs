@@ -1,0 +1,75 @@
+//! A machine as waits see it, and the points of its boot that its console tells.
+
+use std::{sync::Arc, time::Duration};
+
+use feeder_machine::{Machine, State, StopReason};
+
+use crate::{Class, Fate, Guest, Story};
+
+/// Lines that a failure may quote.
+const LAST_LINES: usize = 12;
+
+/// What a console line means: a part of it, and the point of the boot that it is.
+const MILESTONES: &[(&str, &str)] = &[
+    ("Booting Linux on physical CPU", "kernel"),
+    ("Run /init as init process", "initramfs"),
+    ("root is an overlay over", "overlay on nfs"),
+    ("running in system mode", "systemd"),
+];
+
+/// Lines after which a boot stands still until somebody helps: a part of the line, and what it means. The last words on a
+/// console name the cause; waiting on would only hide it.
+const DEAD_ENDS: &[(&str, &str)] = &[
+    ("server replied: Permission denied", "may not mount its root: the server has no export for it"),
+    ("access denied by server", "may not mount its state: the server has no export for it"),
+    ("Give root password for maintenance", "is in emergency mode"),
+    ("You are in emergency mode", "is in emergency mode"),
+    ("(initramfs) ", "stands at the prompt of its initramfs: it did not find its root"),
+];
+
+pub(crate) struct MachineGuest(pub(crate) Arc<Machine>);
+
+impl Guest for MachineGuest {
+    fn cpu_time(&self) -> Option<Duration> {
+        self.0.cpu_time().ok()
+    }
+
+    fn fate(&self) -> Option<Fate> {
+        if let Some(words) = self.0.console().panicked() {
+            return Some(Fate::product(format!("panicked: {words}")));
+        }
+        if let State::Stopped(reason) = self.0.state() {
+            let class = match reason {
+                StopReason::Crashed { .. } => Class::Harness,
+                _ => Class::Product,
+            };
+            return Some(Fate { class, what: format!("stopped: {reason}") });
+        }
+        let lines = self.0.console().last_lines(LAST_LINES);
+        DEAD_ENDS.iter().find_map(|(part, meaning)| {
+            let line = lines.iter().rev().find(|line| line.contains(part))?;
+            Some(Fate::product(format!("{meaning} ({})", line.trim())))
+        })
+    }
+
+    fn last_lines(&self) -> Vec<String> {
+        self.0.console().last_lines(LAST_LINES)
+    }
+}
+
+/// Tells the points of a machine's boot, and what its first process says, until its console ends.
+pub(crate) fn watch_console(story: &Story, node: &str, machine: &Machine) {
+    let lines = machine.console().lines();
+    let (story, node) = (story.clone(), node.to_owned());
+    // Ends with the console, whose sender the machine owns.
+    drop(std::thread::Builder::new().name(format!("console-{node}")).spawn(move || {
+        for line in lines {
+            story.clock().ring();
+            if let Some((_, name)) = MILESTONES.iter().find(|(part, _)| line.text.contains(part)) {
+                story.milestone(&node, *name, None);
+            } else if let Some((_, words)) = line.text.split_once("feeder: ") {
+                story.milestone(&node, "worker-init", Some(words.trim().to_owned()));
+            }
+        }
+    }));
+}
