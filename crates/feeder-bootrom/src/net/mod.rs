@@ -32,6 +32,30 @@ pub use event::{BootEvent, Dead, OfferSeen};
 /// to [`handle_frame`](Self::handle_frame), then call [`poll`](Self::poll) for the frames to send and
 /// the instant at which to call again at the latest. Time may jump forward, so a caller who will not
 /// wait 18 seconds for the first DISCOVER passes the returned instant as the next `now`.
+///
+/// The last acknowledgement comes out of the same `poll` after which there is an outcome, so frames are
+/// sent before the outcome is looked at:
+///
+/// ```
+/// use std::time::Duration;
+/// use feeder_bootrom::{BoardModel, BoardProfile, NetBoot};
+///
+/// # fn send(_: &[u8]) {}
+/// # fn receive(_: Duration) -> Option<Vec<u8>> { None }
+/// let profile = BoardProfile::of(BoardModel::Pi3BPlus);
+/// let mut board = NetBoot::new(profile, [0xb8, 0x27, 0xeb, 0x6c, 0x4c, 0x16], 0xb66c4c16);
+/// let mut now = Duration::ZERO;
+/// let outcome = loop {
+///     let poll = board.poll(now);
+///     poll.frames.iter().for_each(|frame| send(frame));
+///     let Some(next) = poll.next else { break board.into_outcome() };
+///     match receive(next) {
+///         Some(frame) => board.handle_frame(now, &frame),
+///         None => now = next,
+///     }
+/// };
+/// assert!(outcome.unwrap().unwrap_err().to_string().contains("4 DISCOVERs and not one OFFER"));
+/// ```
 pub struct NetBoot {
     profile: BoardProfile,
     mac: Mac,
