@@ -6,6 +6,7 @@
 mod ci;
 mod exec;
 mod format;
+mod provision;
 mod scenario;
 mod setup;
 mod tidy;
@@ -32,6 +33,7 @@ Exit codes: 0 done, 1 not as wanted, 2 wrong input, 3 this machine lacks somethi
 #[derive(Debug, Subcommand)]
 enum Command {
     Setup(setup::Setup),
+    Provision(provision::Provision),
     Scenario(scenario::Scenario),
     Ci(ci::Ci),
     Tidy(tidy::Tidy),
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
     let context = Context { root: repository(), progress: Progress::terminal() };
     let outcome = match command {
         Command::Setup(command) => command.run(&context),
+        Command::Provision(command) => command.run(&context),
         Command::Scenario(command) => command.run(&context),
         Command::Ci(command) => command.run(&context),
         Command::Tidy(command) => command.run(&context),

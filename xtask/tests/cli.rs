@@ -12,7 +12,7 @@ fn xtask() -> Command {
 #[test]
 fn help_is_data_and_names_every_command() {
     let mut told = xtask().arg("--help").assert().success().stderr("");
-    for command in ["setup", "scenario", "ci", "tidy"] {
+    for command in ["setup", "provision", "scenario", "ci", "tidy"] {
         told = told.stdout(contains(format!("\n  {command} ")));
     }
     told.stdout(contains("Usage: cargo xtask <COMMAND>"));
@@ -46,6 +46,63 @@ fn an_unknown_command_is_wrong_input_and_the_nearest_is_named() {
 }
 
 #[test]
+fn provisioning_without_a_cluster_is_wrong_input() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut provision = xtask();
+    provision.arg("provision").current_dir(dir.path());
+    provision.assert().code(2).stdout("").stderr(contains("cluster.toml").and(contains("hint: ")));
+
+    std::fs::write(dir.path().join("cluster.toml"), "[cluster]\nnmae = \"lab\"\n").expect("a file");
+    provision.assert().code(2).stdout("").stderr(contains("cluster.toml:2").and(contains("nmae")));
+    provision.args(["--at", "cluster00"]).assert().code(2).stderr(contains("NAME=ADDRESS"));
+}
+
+#[test]
+fn at_is_for_nodes_of_the_cluster() {
+    let lab = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/clusters/lab.toml");
+    let mut provision = xtask();
+    provision.args(["provision", "--config", lab, "--at", "elsewhere=127.0.0.1"]);
+    provision.assert().code(2).stderr(
+        contains("the cluster has no node `elsewhere`").and(contains("hint: its nodes are")),
+    );
+}
+
+#[test]
+fn a_master_that_does_not_answer_is_told_with_what_to_do() {
+    // An ssh that meets what ssh meets where nothing answers.
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let script = "echo \"$*\" >>\"${0%/*}/calls\"\necho 'ssh: connect to host 192.168.10.100 port 22: No route to host' >&2\nexit 255\n";
+    program(dir.path(), "ssh", script);
+    let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap_or_default());
+    let lab = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/clusters/lab.toml");
+    let known_hosts = dir.path().join("known_hosts");
+    let mut provision = xtask();
+    provision
+        .args(["provision", "--plan", "--config", lab, "--known-hosts"])
+        .arg(known_hosts)
+        .env("PATH", path);
+    provision
+        .assert()
+        .code(4)
+        .stdout("")
+        .stderr(contains("error: cannot reach the master").and(contains("--at NAME=ADDRESS")));
+    let calls =
+        |dir: &std::path::Path| std::fs::read_to_string(dir.join("calls")).expect("ssh was called");
+    assert!(!calls(dir.path()).contains("10.9.8.7"));
+
+    provision.args(["--at", "cluster00=10.9.8.7"]).assert().code(4);
+    assert!(calls(dir.path()).contains("10.9.8.7"), "the second address is tried too");
+}
+
+/// Puts a shell script in place of a program.
+fn program(dir: &std::path::Path, name: &str, script: &str) {
+    let file = dir.join(name);
+    std::fs::write(&file, format!("#!/bin/sh\n{script}")).expect("a file");
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .expect("permissions");
+}
+
+#[test]
 fn setup_lists_tools_as_json() {
     // A machine with nothing in PATH but what administrators use; nobody to ask. So nothing is installed, whatever lacks.
     let empty = tempfile::tempdir().expect("a temporary directory");
@@ -74,15 +131,12 @@ fn setup_lists_tools_as_json() {
 fn the_scenario_program_gets_its_arguments_as_they_are() {
     // A cargo that shows how it was called.
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let cargo = dir.path().join("cargo");
-    let script = "#!/bin/sh\ncase \"$1\" in\nmetadata) echo '{\"workspace_root\": \"/\", \"target_directory\": \"/none\"}';;\n\
+    let script = "case \"$1\" in\nmetadata) echo '{\"workspace_root\": \"/\", \"target_directory\": \"/none\"}';;\n\
                   *) echo \"$@\"; echo \"package: $CARGO_PKG_NAME\"; exit 20;;\nesac\n";
-    std::fs::write(&cargo, script).expect("a file");
-    std::fs::set_permissions(&cargo, std::os::unix::fs::PermissionsExt::from_mode(0o755))
-        .expect("permissions");
+    program(dir.path(), "cargo", script);
     xtask()
         .args(["scenario", "run", "netboot", "--machine", "raspi3b", "--help"])
-        .env("CARGO", &cargo)
+        .env("CARGO", dir.path().join("cargo"))
         .assert()
         .code(20)
         .stdout(contains("--package feeder-scenarios --bin scenario"))

@@ -49,7 +49,7 @@ impl Exit {
             Self::Ok => ("ok", "the command did what was asked"),
             Self::NotAsWanted => (
                 "not as wanted",
-                "nothing went wrong, but what was found is not what is wanted: a plan with changes under `--check`, a failed regression gate",
+                "nothing went wrong, but what was found is not what is wanted: `provision --plan` with something to change, a failed regression gate",
             ),
             Self::Input => (
                 "input",

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use anstream::adapter::strip_str;
 use anstyle::{AnsiColor, Style};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -37,6 +38,8 @@ impl Bars {
     }
 
     fn line(&self, text: &str) {
+        let plain = anstream::stderr().current_choice() == anstream::ColorChoice::Never;
+        let text = if plain { strip_str(text).to_string() } else { text.to_owned() };
         // A terminal that is gone has no reader to tell.
         let _lost = self.multi.println(text);
     }
@@ -81,14 +84,7 @@ impl Sink for Bars {
                 match outcome {
                     Outcome::Done => self.line(&line),
                     Outcome::Failed | Outcome::NotFinished => {
-                        let colour = if anstream::stderr().current_choice()
-                            == anstream::ColorChoice::Never
-                        {
-                            Style::new()
-                        } else {
-                            FAILED
-                        };
-                        self.line(&format!("{colour}{line}{colour:#}"));
+                        self.line(&format!("{FAILED}{line}{FAILED:#}"))
                     }
                 }
             }
@@ -197,7 +193,7 @@ mod tests {
             Ok(())
         }
         fn write_str(&self, text: &str) -> io::Result<()> {
-            let text = anstream::adapter::strip_str(text).to_string();
+            let text = strip_str(text).to_string();
             self.with(|grid| text.chars().for_each(|character| grid.put(character)));
             Ok(())
         }
