@@ -23,16 +23,17 @@ fn card() -> Files {
 /// A FAT file system with these files.
 fn fat(kind: FatType, size: usize, files: &Files) -> Vec<u8> {
     let mut volume = Cursor::new(vec![0; size]);
-    fatfs::format_volume(&mut volume, FormatVolumeOptions::new().fat_type(kind)).unwrap();
-    let fs = FileSystem::new(&mut volume, FsOptions::new()).unwrap();
+    fatfs::format_volume(&mut volume, FormatVolumeOptions::new().fat_type(kind))
+        .expect("in memory");
+    let fs = FileSystem::new(&mut volume, FsOptions::new()).expect("in memory");
     for (name, bytes) in files {
         let root = fs.root_dir();
         if let Some((directory, _)) = name.split_once('/') {
-            root.create_dir(directory).unwrap();
+            root.create_dir(directory).expect("in memory");
         }
-        let mut file = root.create_file(name).unwrap();
-        file.truncate().unwrap();
-        file.write_all(bytes).unwrap();
+        let mut file = root.create_file(name).expect("in memory");
+        file.truncate().expect("in memory");
+        file.write_all(bytes).expect("in memory");
     }
     drop(fs);
     volume.into_inner()
@@ -45,7 +46,7 @@ fn disk(partitions: &[(u8, &[u8])]) -> Cursor<Vec<u8>> {
     for (index, (kind, contents)) in partitions.iter().enumerate() {
         let entry = 446 + 16 * index;
         disk[entry + 4] = *kind;
-        let sector = |bytes: usize| u32::try_from(bytes / 512).unwrap().to_le_bytes();
+        let sector = |bytes: usize| u32::try_from(bytes / 512).expect("in memory").to_le_bytes();
         let start = sector(disk.len());
         disk[entry + 8..entry + 12].copy_from_slice(&start);
         disk[entry + 12..entry + 16].copy_from_slice(&sector(contents.len()));
@@ -170,7 +171,7 @@ fn words(error: &DiskBootError) -> String {
 }
 
 fn failure(mut disk: Cursor<Vec<u8>>) -> String {
-    words(&boot_from_disk(&mut disk, &plus()).err().expect("should not boot"))
+    words(&boot_from_disk(&mut disk, &plus()).expect_err("should not boot"))
 }
 
 #[test]
@@ -231,7 +232,7 @@ fn read_errors_are_told_apart_from_missing_files() {
     }
     let image = disk(&[(0x0e, &fat(FatType::Fat16, 8 * MIB, &card()))]);
     let limit = MIB as u64 + 128 * 1024;
-    let error = boot_from_disk(&mut Failing(image, limit), &plus()).err().expect("should not boot");
+    let error = boot_from_disk(&mut Failing(image, limit), &plus()).expect_err("should not boot");
     assert!(
         matches!(&error, DiskBootError::Io { source, .. } if source.raw_os_error() == Some(5)),
         "{error:?}"

@@ -41,6 +41,16 @@ fn the_wrong_text_in_option_43() {
     assert_eq!(heard, 8);
 }
 
+/// A dnsmasq router names itself in siaddr, so the board tries it: the last words still name the cause.
+#[test]
+fn the_wrong_text_beside_a_router_that_names_itself() {
+    let mut segment = segment();
+    segment.proxy = Some(option43("Raspberry Pi Foot   "));
+    segment.router_siaddr = Some(ROUTER);
+    insta::assert_snapshot!(last_words(&mut segment), @r#"the boot ROM found no bootcode.bin (no answer for 1s, which the firmware takes for absent); put the firmware's bootcode.bin into the root directory; TFTP server 192.168.10.1; no OFFER carried option 43 with "Raspberry Pi Boot" (1 from 192.168.10.1 with an address, without option 43; 1 from 192.168.10.100 without address, with option 43 "Raspberry Pi Foot   "), so the server named by 192.168.10.1 was asked"#);
+    assert_eq!(segment.discovers.len(), 1);
+}
+
 #[test]
 fn only_the_router_answers() {
     let mut segment = segment();

@@ -140,15 +140,23 @@ pub enum Dead {
         tries: u32,
         /// Over how long.
         within: Duration,
+        /// Why the server may be the wrong one.
+        doubt: Option<String>,
     },
     /// DHCP went well, but the files do not boot.
-    #[error("{reason}; TFTP server {server}")]
+    #[error("{reason}; TFTP server {server}{}", because(.doubt))]
     Firmware {
         /// The TFTP server.
         server: Ipv4Addr,
         /// What was lacking.
         reason: BootError,
+        /// Why the server may be the wrong one.
+        doubt: Option<String>,
     },
+}
+
+fn because(doubt: &Option<String>) -> String {
+    doubt.as_ref().map(|doubt| format!("; {doubt}")).unwrap_or_default()
 }
 
 fn no_server(stage: &Stage, discovers: u32, offers: &[OfferSeen], wanted: &str) -> String {
@@ -157,16 +165,7 @@ fn no_server(stage: &Stage, discovers: u32, offers: &[OfferSeen], wanted: &str) 
         text += " and not one OFFER: is a DHCP server running in this segment?";
         return text;
     }
-    // The same answer comes to every DISCOVER.
-    let mut groups: BTreeMap<(Ipv4Addr, String), u32> = BTreeMap::new();
-    for offer in offers {
-        *groups.entry((offer.from, describe(offer))).or_default() += 1;
-    }
-    let groups: Vec<_> = groups
-        .into_iter()
-        .map(|((from, what), count)| format!("{count} from {from} {what}"))
-        .collect();
-    text += &format!(", {} OFFERs: {}", offers.len(), groups.join("; "));
+    text += &format!(", {} OFFERs: {}", offers.len(), summary(offers));
     let address = offers.iter().any(|offer| offer.address_taken);
     let server = offers.iter().any(|offer| offer.accepted);
     text += &match (address, server) {
@@ -182,6 +181,19 @@ fn no_server(stage: &Stage, discovers: u32, offers: &[OfferSeen], wanted: &str) 
         }
     };
     text
+}
+
+/// Who sent what, each once with a count: the same answer comes to every DISCOVER.
+pub(super) fn summary(offers: &[OfferSeen]) -> String {
+    let mut groups: BTreeMap<(Ipv4Addr, String), u32> = BTreeMap::new();
+    for offer in offers {
+        *groups.entry((offer.from, describe(offer))).or_default() += 1;
+    }
+    let groups: Vec<_> = groups
+        .into_iter()
+        .map(|((from, what), count)| format!("{count} from {from} {what}"))
+        .collect();
+    groups.join("; ")
 }
 
 fn describe(offer: &OfferSeen) -> String {

@@ -269,9 +269,10 @@ impl NetBoot {
                 self.outcome = Some(Ok(boot));
             }
             (Err(Stop::Failed(reason)), _) => {
-                let server =
-                    self.lease.as_ref().map_or(Ipv4Addr::UNSPECIFIED, |lease| lease.server);
-                self.die(Dead::Firmware { server, reason });
+                let lease = self.lease.as_ref();
+                let server = lease.map_or(Ipv4Addr::UNSPECIFIED, |lease| lease.server);
+                let doubt = lease.and_then(|lease| lease.doubt.clone());
+                self.die(Dead::Firmware { server, reason, doubt });
             }
             (Err(_), Some(Need::Enter(stage))) => self.enter(now, stage),
             (Err(_), Some(Need::Probe(name))) => self.request(now, name, Purpose::Probe),
@@ -412,6 +413,7 @@ impl NetBoot {
             next_hop: resolve.target(),
             tries: arp.tries,
             within: arp.interval * arp.tries,
+            doubt: lease.doubt.clone(),
         };
         self.die(dead);
     }

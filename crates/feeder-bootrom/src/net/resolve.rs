@@ -74,6 +74,7 @@ mod tests {
             netmask: Some([255, 255, 255, 0].into()),
             router: Some([10, 0, 0, 1].into()),
             server: server.into(),
+            doubt: None,
         };
         let plus = BoardProfile::of(BoardModel::Pi3BPlus).arp;
         let old = BoardProfile::of(BoardModel::Pi3B).arp;

@@ -17,6 +17,9 @@ pub(crate) struct Lease {
     pub router: Option<Ipv4Addr>,
     /// The TFTP server.
     pub server: Ipv4Addr,
+    /// Set when no OFFER of the try had the text and the server is but the one that some OFFER named:
+    /// the likeliest cause of whatever fails later.
+    pub doubt: Option<String>,
 }
 
 pub(crate) struct Round {
@@ -37,8 +40,9 @@ struct Try {
     address: Option<(Ipv4Addr, Option<Ipv4Addr>, Option<Ipv4Addr>)>,
     /// From an OFFER with the text in option 43.
     server: Option<Ipv4Addr>,
-    /// From siaddr or option 66 of an OFFER without the text: good enough at the end of the try.
-    fallback: Option<Ipv4Addr>,
+    /// From siaddr or option 66 of an OFFER without the text, and whose it was: good enough at the end
+    /// of the try.
+    fallback: Option<(Ipv4Addr, Ipv4Addr)>,
 }
 
 /// What a round wants at some instant.
@@ -85,13 +89,15 @@ impl Round {
 
     /// Call again until it says [`Step::Wait`].
     pub(crate) fn poll(&mut self, now: Duration) -> Step {
-        if let Some(lease) = self.current.lease(self.current.server) {
+        if let Some(lease) = self.current.lease(self.current.server, None) {
             return Step::Leased(lease);
         }
         if now < self.due {
             return Step::Wait;
         }
-        if let Some(lease) = self.current.lease(self.current.fallback) {
+        if let Some((server, from)) = self.current.fallback
+            && let Some(lease) = self.current.lease(Some(server), Some(self.doubt(from)))
+        {
             return Step::Leased(lease);
         }
         if self.sent == self.profile.tries {
@@ -102,6 +108,14 @@ impl Round {
         self.last_discover = Some(now);
         self.due = now + self.profile.interval;
         Step::Discover(self.sent)
+    }
+
+    fn doubt(&self, from: Ipv4Addr) -> String {
+        let offers = super::event::summary(&self.offers);
+        let wanted = self.profile.boot_text;
+        format!(
+            "no OFFER carried option 43 with \"{wanted}\" ({offers}), so the server named by {from} was asked"
+        )
     }
 
     /// Takes an OFFER; `source` is the sender's IP address.
@@ -166,7 +180,7 @@ impl Round {
                                 "{lacks}; its server {server} is used only if no better OFFER comes in this try"
                             ),
                         );
-                        self.current.fallback.get_or_insert(server);
+                        self.current.fallback.get_or_insert((server, from));
                         seen
                     }
                     None => seen(address_taken, false, lacks),
@@ -181,9 +195,9 @@ impl Round {
 }
 
 impl Try {
-    fn lease(&self, server: Option<Ipv4Addr>) -> Option<Lease> {
+    fn lease(&self, server: Option<Ipv4Addr>, doubt: Option<String>) -> Option<Lease> {
         let (address, netmask, router) = self.address?;
-        Some(Lease { address, netmask, router, server: server? })
+        Some(Lease { address, netmask, router, server: server?, doubt })
     }
 }
 

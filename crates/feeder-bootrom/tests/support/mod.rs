@@ -29,7 +29,7 @@ impl Run {
     }
 
     pub fn dead(&self) -> &Dead {
-        self.outcome.as_ref().err().expect("should not boot")
+        self.outcome.as_ref().expect_err("should not boot")
     }
 }
 

@@ -98,8 +98,11 @@ impl Segment {
                 if udp.dst_port() == 67 {
                     self.dhcp(now, udp.payload())
                 } else {
-                    assert_eq!((ip.src_addr(), ip.dst_addr()), (BOARD, MASTER));
-                    assert_eq!(ethernet.dst_addr(), mac(MASTER));
+                    assert_eq!(ip.src_addr(), BOARD);
+                    assert_eq!(ethernet.dst_addr(), mac(ip.dst_addr()));
+                    if ip.dst_addr() != MASTER {
+                        return Vec::new();
+                    }
                     self.tftp(udp.src_port(), udp.dst_port(), udp.payload())
                 }
             }
@@ -108,7 +111,8 @@ impl Segment {
     }
 
     fn arp(&mut self, packet: &[u8]) -> Vec<Vec<u8>> {
-        let arp = ArpRepr::parse(&ArpPacket::new_checked(packet).unwrap()).unwrap();
+        let arp =
+            ArpPacket::new_checked(packet).and_then(|p| ArpRepr::parse(&p)).expect("sound ARP");
         let ArpRepr::EthernetIpv4 { operation, target_protocol_addr, .. } = arp else {
             panic!("not for Ethernet and IPv4")
         };
@@ -181,7 +185,7 @@ impl Segment {
     fn request(&mut self, board_port: u16, payload: &[u8]) -> Vec<Vec<u8>> {
         let words: Vec<_> = payload[2..]
             .split(|&byte| byte == 0)
-            .map(|word| String::from_utf8(word.to_vec()).unwrap())
+            .map(|word| String::from_utf8(word.to_vec()).expect("a request in ASCII"))
             .collect();
         assert_eq!((payload[1], words[1].as_str()), (1, "octet"));
         let name = words[0].clone();
