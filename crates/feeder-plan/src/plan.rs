@@ -322,6 +322,7 @@ fn compare(resource: &Resource, facts: &Facts) -> Option<Change> {
             };
             let text = match sign {
                 Sign::Add => task.summary.clone(),
+                _ if task.wanted.is_empty() => format!("{}: {state} → nothing", task.summary),
                 _ => format!("{}: {state} → {}", task.summary, task.wanted),
             };
             Some(Change::of(resource, sign, text))

@@ -348,9 +348,7 @@ fn one_applies_at_a_time() {
     let plan = machine.plan(&steps);
     machine.write("run/lock", "");
     // Waiting for the lock takes time; a flock that gives up at once takes none.
-    machine.write("bin/flock", "#!/bin/sh\nexit 1\n");
-    std::fs::set_permissions(machine.path("bin/flock"), std::fs::Permissions::from_mode(0o755))
-        .unwrap();
+    machine.program("flock", "#!/bin/sh\nexit 1\n");
     let error = apply(&machine.host, &plan, &mut |_| {}).unwrap_err();
     insta::assert_snapshot!("somebody_else", machine.shown(&error));
     assert!(!machine.path("x").exists());

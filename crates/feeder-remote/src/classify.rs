@@ -97,6 +97,12 @@ pub(crate) fn before_login(options: &SshOptions, stderr: &str) -> RemoteError {
     ];
     match line_with(NOT_YET) {
         Some(why) => RemoteError::Unreachable { host, address, why },
+        // ssh reports a server that hangs up during the key exchange, as one that is just starting does, below the
+        // level of errors: it ends without a word.
+        None if stderr.trim().is_empty() => {
+            let why = "it hung up before the login".to_owned();
+            RemoteError::Unreachable { host, address, why }
+        }
         None => RemoteError::Ssh { host, why: last_line(stderr, "it said nothing") },
     }
 }

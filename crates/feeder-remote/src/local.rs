@@ -1,6 +1,5 @@
 //! This machine as a host.
 
-use camino::Utf8Path;
 use feeder_process::{Cmd, Output, Status};
 
 use crate::{
@@ -23,18 +22,11 @@ impl Local {
         Self { name: name.into(), shell: vec!["sh".into()], env: Vec::new() }
     }
 
-    /// Scripts run in this shell instead, given as the words of its command: `["busybox", "sh"]`.
+    /// Scripts run in this shell instead, given as the words of its command: `["busybox", "sh"]`, or `["chroot", ROOT, "sh"]`.
     #[must_use]
     pub fn shell(mut self, words: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.shell = words.into_iter().map(Into::into).collect();
         self
-    }
-
-    /// Scripts run in the root tree at `root`, entered with chroot, which needs root.
-    #[must_use]
-    pub fn in_root(self, root: &Utf8Path) -> Self {
-        let shell = self.shell.clone();
-        self.shell(["chroot", root.as_str()].map(str::to_owned).into_iter().chain(shell))
     }
 
     /// Sets an environment variable for scripts.

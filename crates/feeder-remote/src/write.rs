@@ -20,9 +20,9 @@ pub struct Owner<'a> {
 
 /// A script that puts `content` at the absolute path `path`: the old file is there until all of the new one is on disk.
 ///
-/// The bytes go to `.NAME.feeder-new` beside the file, which nobody else can read; they are made durable and renamed
-/// over it. A run that is cut off leaves at most that file, and the next run replaces it. Missing parent folders are
-/// an error; a folder in the file's place too. `mode` is the permission bits.
+/// The bytes go to `.NAME.feeder-new` beside the file, which never can be read by more than the file will; they are
+/// made durable and renamed over it. A run that is cut off leaves at most that file, and the next run replaces it. Missing parent folders are
+/// an error; a folder in the file's place too. Run by root: what belongs to root is not given away first. `mode` is the permission bits.
 #[must_use]
 pub fn write_file_script(
     path: &Utf8Path,
@@ -32,6 +32,10 @@ pub fn write_file_script(
 ) -> String {
     let new = path.with_file_name(format!(".{}.feeder-new", path.file_name().unwrap_or_default()));
     let (new, path) = (quote(new.as_str()).into_owned(), quote(path.as_str()));
+    // Every process counts on a slow board: what the shell can do or see itself starts none. A new file gets at most
+    // read and write from the umask; with more than that it is closed to others until its owner is right.
+    let plain = mode & !0o666 == 0;
+    let umask = if plain { 0o777 & !mode } else { 0o077 };
     let mut script = String::new();
     let mut line = |text: std::fmt::Arguments<'_>| {
         // Writing to a String cannot fail.
@@ -39,19 +43,30 @@ pub fn write_file_script(
     };
     line(format_args!("set -e"));
     line(format_args!("if [ -d {path} ] && [ ! -L {path} ]; then"));
-    line(format_args!("echo {path} 'is a folder, not a file' >&2; exit 1"));
+    line(format_args!("echo {path} 'is a directory, not a file' >&2; exit 1"));
     line(format_args!("fi"));
-    line(format_args!("rm -f {new}"));
+    line(format_args!("if [ -e {new} ] || [ -L {new} ]; then rm -f {new}; fi"));
     // With -C the shell creates the file itself and follows no link that somebody put there.
-    line(format_args!("(umask 077; set -C; base64 -d >{new}) <<'END'"));
+    line(format_args!("(umask {umask:04o}; set -C; base64 -d >{new}) <<'END'"));
     for chunk in STANDARD.encode(content).as_bytes().chunks(LINE) {
         line(format_args!("{}", String::from_utf8_lossy(chunk)));
     }
     line(format_args!("END"));
-    if let Some(Owner { user, group }) = owner {
-        line(format_args!("chown {} {new}", quote(&format!("{user}:{group}"))));
+    match owner {
+        None => {}
+        // The usual case, and the usual owner of what root writes.
+        Some(Owner { user: "root", group: "root" }) => {
+            line(format_args!(
+                "if [ ! -O {new} ] || [ ! -G {new} ]; then chown root:root {new}; fi"
+            ));
+        }
+        Some(Owner { user, group }) => {
+            line(format_args!("chown {} {new}", quote(&format!("{user}:{group}"))));
+        }
     }
-    line(format_args!("chmod {mode:04o} {new}"));
+    if !plain {
+        line(format_args!("chmod {mode:04o} {new}"));
+    }
     line(format_args!("sync {new}"));
     line(format_args!("mv -fT {new} {path}"));
     script
@@ -84,7 +99,7 @@ mod tests {
     fn a_folder_in_the_way_is_left_alone() {
         let (_guard, dir) = folder();
         let error = Local::new("here").put(&dir, b"x", 0o644).unwrap_err();
-        assert!(error.to_string().contains("is a folder, not a file"), "{error}");
+        assert!(error.to_string().contains("is a directory, not a file"), "{error}");
     }
 
     #[test]

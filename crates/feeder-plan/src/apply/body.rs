@@ -45,7 +45,7 @@ fn resource(resource: &Resource) -> String {
             let new = link.path.with_file_name(format!(".{name}.feeder-new"));
             let (new, path) = (quote(new.as_str()), quote(link.path.as_str()));
             format!(
-                "{}rm -f {new}\nln -s -- {} {new}\nmv -fT {new} {path}",
+                "{}if [ -e {new} ] || [ -L {new} ]; then rm -f {new}; fi\nln -s -- {} {new}\nmv -fT {new} {path}",
                 parents(&link.path),
                 quote(&link.target)
             )
@@ -74,8 +74,10 @@ fn resource(resource: &Resource) -> String {
 
 /// Makes missing folders above a path, for all to read.
 fn parents(path: &Utf8Path) -> String {
-    path.parent()
-        .map_or_else(String::new, |parent| format!("mkdir -p {}\n", quote(parent.as_str())))
+    path.parent().map_or_else(String::new, |parent| {
+        let parent = quote(parent.as_str());
+        format!("[ -d {parent} ] || mkdir -p {parent}\n")
+    })
 }
 
 fn access(path: &Utf8Path, Access { mode, user, group }: &Access) -> String {
@@ -107,7 +109,7 @@ fn unit(name: &str, verbs: &[UnitVerb]) -> String {
             UnitVerb::Start => format!(
                 "if ! systemctl is-active -q {name}; then\n\
                  systemctl start {name} || look {name}\n\
-                 rm -f \"$run/pending/\"{restart} \"$run/pending/\"{reload}\nfi",
+                 paid {restart} {reload}\nfi",
                 restart = quote(&format!("restart:{name}")),
                 reload = quote(&format!("reload:{name}")),
             ),

@@ -72,7 +72,7 @@ fn notification(step: &StepPlan, action: &NotifyAction) -> Op {
     let id = Id(action.key());
     let foreseen = |change: &Change| matches!(change.action, Action::Notify(_)) && change.id == id;
     let changes = step.changes.iter().position(foreseen).into_iter().collect();
-    let body = format!("{}\nrm -f \"$run/pending/\"{}", body::notify(action), quote(&id.0));
+    let body = format!("{}\npaid {}", body::notify(action), quote(&id.0));
     Op { changes, only_if: Some(id.0), body }
 }
 
@@ -87,14 +87,15 @@ fn owing<'a>(owes: impl IntoIterator<Item = &'a String>) -> String {
 
 const PRELUDE: &str = r#"umask 022
 run=${FEEDER_RUN:-/run/feeder}
-mkdir -p "$run/pending" || exit
+[ -d "$run/pending" ] || mkdir -p "$run/pending" || exit
 exec 9>"$run/lock" || exit
 mark() { printf '\036%s\n' "$*"; }
 flock -w 10 9 || { mark busy; exit 0; }
+paid() { for p; do [ ! -e "$run/pending/$p" ] || rm -f "$run/pending/$p"; done; }
 units_reload() {
   [ -e "$run/pending/daemon-reload" ] || return 0
   systemctl daemon-reload
-  rm -f "$run/pending/daemon-reload"
+  paid daemon-reload
 }
 look() { systemctl status --no-pager --full --lines 20 "$1" || :; exit 1; }
 result() { [ "$2" = 0 ] || { mark failed "$1" "$2"; exit 0; }; mark done "$1"; }

@@ -1,6 +1,10 @@
 //! A host that is this machine with a temporary folder for its files, and fakes for what a test must not touch.
 
-#![allow(clippy::unwrap_used, reason = "part of the tests")]
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    reason = "part of the tests, each of which uses some of it"
+)]
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -9,10 +13,12 @@ use feeder_plan::{File, HostPlan, Mode, Report, RunError, Step, gather, plan, ru
 use feeder_remote::Local;
 
 /// Tools that the engine runs on a host, as scripts that keep their state below `$FAKE`.
-const FAKES: [(&str, &str); 4] = [
+const FAKES: [(&str, &str); 5] = [
     ("systemctl", include_str!("../fake/systemctl")),
     ("dpkg-query", include_str!("../fake/dpkg-query")),
     ("apt-get", include_str!("../fake/apt-get")),
+    // A disk that others write to makes it slow; what it is for, no test can show.
+    ("sync", "#!/bin/sh\n[ -f \"$1\" ]\n"),
     ("dpkg", "#!/bin/sh\necho \"dpkg $*\" >>\"$FAKE/log\"\n"),
 ];
 
@@ -32,17 +38,23 @@ impl Machine {
         for folder in ["bin", "fake/packages", "fake/units"] {
             std::fs::create_dir_all(root.join(folder)).unwrap();
         }
-        for (name, text) in FAKES {
-            let path = bin.join(name);
-            std::fs::write(&path, text).unwrap();
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        }
         let path = format!("{bin}:{}", std::env::var("PATH").unwrap());
         let host = Local::new("cluster00")
             .env("PATH", path)
             .env("FAKE", root.join("fake").as_str())
             .env("FEEDER_RUN", root.join("run").as_str());
-        Self { _guard: guard, root, host }
+        let this = Self { _guard: guard, root, host };
+        for (name, text) in FAKES {
+            this.program(name, text);
+        }
+        this
+    }
+
+    /// Puts a program in front of all others.
+    pub fn program(&self, name: &str, text: &str) {
+        let path = self.path("bin").join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     pub fn path(&self, name: &str) -> Utf8PathBuf {

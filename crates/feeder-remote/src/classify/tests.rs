@@ -150,6 +150,14 @@ fn a_lost_connection_is_not_a_failed_script() {
 }
 
 #[test]
+fn a_server_that_hangs_up_before_the_login_is_one_that_may_come_up() {
+    // At LogLevel ERROR ssh says nothing when the connection is closed during the key exchange.
+    let error = before_login(&options(), "");
+    assert_eq!(kind(&error), "Unreachable");
+    assert!(error.is_transient());
+}
+
+#[test]
 fn what_a_script_says_is_not_mistaken_for_ssh() {
     // A script that itself runs ssh, and prints what ours would print.
     let said = "ssh: connect to host 10.0.0.3 port 22: Connection refused\nHost key verification failed.\n";

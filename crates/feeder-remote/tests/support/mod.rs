@@ -1,6 +1,6 @@
 //! A real sshd of our own, on a loopback port, with keys made for it.
 
-#![allow(clippy::unwrap_used, reason = "part of the tests")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "part of the tests")]
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
