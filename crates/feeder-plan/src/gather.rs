@@ -27,12 +27,14 @@ pub enum GatherError {
     #[error(transparent)]
     Facts(#[from] FactsError),
     /// It answered, but is not what we can work with.
-    #[error("{host} cannot be examined: {}", problems.join("; "))]
+    #[error("{host} cannot be examined: {}{}", problems.join("; "), in_brackets(said))]
     Host {
         /// Its name.
         host: String,
-        /// What it objected.
+        /// What is wrong.
         problems: Vec<String>,
+        /// The last line it said about that; may be empty.
+        said: String,
     },
 }
 
@@ -48,7 +50,12 @@ impl Expected for GatherError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Remote(error) => error.hint(),
-            Self::Host { .. } => Some("a node needs a Debian-like system that runs systemd".into()),
+            Self::Host { problems, .. } => {
+                let system =
+                    |problem: &String| problem.contains("dpkg") || problem.contains("systemd");
+                let lacking = problems.iter().any(system);
+                lacking.then(|| "a node needs a Debian-like system that runs systemd".into())
+            }
             Self::Steps(_) | Self::Facts(_) => None,
         }
     }
@@ -63,10 +70,10 @@ pub fn gather(host: &dyn Host, steps: &[Step]) -> Result<Facts, GatherError> {
     let output = host.run(&script(&steps))?;
     let (facts, problems) = facts::parse(host.name(), &output.stdout_text(), &units(&steps))?;
     if problems.is_empty() {
-        Ok(facts)
-    } else {
-        Err(GatherError::Host { host: host.name().to_owned(), problems })
+        return Ok(facts);
     }
+    let said = output.stderr.trim().lines().last().unwrap_or_default().to_owned();
+    Err(GatherError::Host { host: host.name().to_owned(), problems, said })
 }
 
 /// The units that have to be asked about, in the order in which they are.
@@ -180,7 +187,7 @@ pub fn script(steps: &[Step]) -> String {
             &mut out,
             format_args!(
                 "echo units; systemctl show -p LoadState,ActiveState,SubState,UnitFileState {}; s=$?; echo end\n\
-             [ $s = 0 ] || printf 'problem\\tsystemctl show: status %s\\n' $s",
+             [ $s = 0 ] || printf 'problem\\tits systemd does not answer (status %s)\\n' $s",
                 names.join(" ")
             ),
         );
@@ -202,6 +209,10 @@ printf 'hostname\t%s\t%s\n' "$running" "$configured"
 
 const PENDING: &str = r#"for p in "$run"/pending/*; do [ ! -e "$p" ] || printf 'pending\t%s\n' "${p##*/}"; done
 "#;
+
+fn in_brackets(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(" ({text})") }
+}
 
 fn words(paths: &[&Utf8Path]) -> String {
     let words: Vec<_> = paths.iter().map(|path| quote(path.as_str())).collect();

@@ -25,6 +25,7 @@
 
 mod apply;
 mod check;
+mod compare;
 mod diff;
 mod facts;
 mod gather;

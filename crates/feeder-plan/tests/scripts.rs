@@ -207,6 +207,15 @@ fn a_host_without_dpkg_or_systemd_is_told_so() {
     let steps = [Step::new("a").with(Unit::new("ssh.service").active())];
     insta::assert_snapshot!("no_systemd", gather(&machine.host, &steps).unwrap_err());
 
+    let bare = machine.path("bare");
+    std::fs::create_dir(&bare).unwrap();
+    for tool in ["sh", "head", "stat"] {
+        symlink(feeder_process::find_program(tool).unwrap(), bare.join(tool)).unwrap();
+    }
+    let steps = [Step::new("a").packages(["rsync"])];
+    let host = Local::new("router").env("PATH", bare.as_str());
+    insta::assert_snapshot!("no_dpkg", gather(&host, &steps).unwrap_err());
+
     let steps = [Step::new("a").with(Task::new("t", "t").probe("echo one; echo two"))];
     insta::assert_snapshot!("two_lines", gather(&machine.host, &steps).unwrap_err());
 }
