@@ -1,6 +1,6 @@
 //! Calling cargo from a program that cargo started.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use feeder_process::Cmd;
@@ -17,6 +17,9 @@ pub struct Workspace {
     /// Where build results go.
     #[serde(rename = "target_directory")]
     pub target: Utf8PathBuf,
+    /// The cargo that is called.
+    #[serde(skip)]
+    pub cargo: OsString,
 }
 
 impl Workspace {
@@ -25,17 +28,23 @@ impl Workspace {
     /// # Errors
     /// [`CiError::Cargo`] with cargo's words.
     pub fn locate(root: &Utf8Path) -> Result<Self, CiError> {
-        let asked = nested(root)
-            .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
-            .run();
+        let cargo = cargo_program();
+        let args = ["metadata", "--no-deps", "--format-version", "1", "--offline"];
+        let asked = nested(&cargo, root).args(args).run();
         let output = asked.map_err(|error| CiError::Cargo(error.to_string()))?;
-        serde_json::from_slice(&output.stdout).map_err(|error| CiError::Cargo(error.to_string()))
+        let known = serde_json::from_slice(&output.stdout);
+        let known: Self = known.map_err(|error| CiError::Cargo(error.to_string()))?;
+        Ok(Self { cargo, ..known })
+    }
+
+    /// A call of cargo in this workspace, without [`package_variables`].
+    pub(crate) fn cargo(&self) -> Cmd {
+        nested(&self.cargo, &self.root)
     }
 }
 
-/// A call of the cargo that started us, without [`package_variables`].
-pub fn nested(root: &Utf8Path) -> Cmd {
-    package_variables().into_iter().fold(Cmd::new(cargo_program()).dir(root), Cmd::env_remove)
+fn nested(cargo: &OsStr, root: &Utf8Path) -> Cmd {
+    package_variables().into_iter().fold(Cmd::new(cargo).dir(root), Cmd::env_remove)
 }
 
 /// The cargo that started us, or the one in PATH.

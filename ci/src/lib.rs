@@ -6,11 +6,12 @@
 mod cargo;
 mod count;
 mod error;
+mod execute;
 mod gate;
 mod steps;
 pub mod tidy;
 
-pub use cargo::{Workspace, cargo_program, nested, package_variables};
+pub use cargo::{Workspace, cargo_program, package_variables};
 pub use count::Count;
 pub use error::CiError;
 pub use gate::{Outcome, Report, run};

@@ -18,8 +18,8 @@ pub struct Step {
 pub enum Work {
     /// cargo with these arguments.
     Cargo(Vec<&'static str>),
-    /// A program of this workspace that an earlier step has built, with these arguments.
-    Built(&'static str, Vec<&'static str>),
+    /// The scenario program, which an earlier step has built, with these arguments.
+    Scenario(Vec<&'static str>),
     /// The checks of [`crate::tidy`].
     Tidy,
 }
@@ -31,8 +31,8 @@ pub enum Counted {
     No,
     /// By the summary lines of the test runner.
     Summaries(Runner),
-    /// By the JUnit file of a scenario's last run, found by the scenario's name.
-    Scenario(&'static str),
+    /// Steps of scenarios, by the JUnit files of the runs that it made.
+    Scenarios,
 }
 
 /// A test runner, as far as its summary goes.
@@ -118,32 +118,21 @@ pub fn steps(extent: Extent, tested: Tested) -> Vec<Step> {
         &["build", "--workspace", "--locked", "--bins", "--benches"],
         Counted::No,
     ));
-    let scenario = |name, proves, args: &[&'static str], counted| Step {
+    let scenario = |name, proves, args: &[&'static str]| Step {
         name,
         proves,
-        work: Work::Built("scenario", args.to_vec()),
-        counted: Counted::Scenario(counted),
+        work: Work::Scenario(args.to_vec()),
+        counted: Counted::Scenarios,
     };
     steps.push(scenario(
         "netboot",
         "a worker without a disk boots from its master",
         &["run", "netboot"],
-        "netboot",
     ));
-    steps.push(scenario(
-        "sabotage",
-        "the scenario can fail, and says why",
-        &["run", "sabotage"],
-        "sabotage",
-    ));
+    steps.push(scenario("sabotage", "the scenario can fail, and says why", &["run", "sabotage"]));
     if extent == Extent::Full {
         let args = ["run", "netboot", "--machine", "raspi3b"];
-        steps.push(scenario(
-            "raspi3b",
-            "the same with the worker on an emulated Pi 3B",
-            &args,
-            "netboot",
-        ));
+        steps.push(scenario("raspi3b", "the same with the worker on an emulated Pi 3B", &args));
     }
     steps
 }

@@ -11,7 +11,7 @@ use std::{collections::BTreeSet, fmt};
 use camino::{Utf8Path, Utf8PathBuf};
 use feeder_process::Cmd;
 
-use crate::CiError;
+use crate::{CiError, Workspace};
 
 /// Something that breaks a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +65,8 @@ impl Files {
 ///
 /// # Errors
 /// [`CiError::Git`] when git cannot list the files, [`CiError::Cargo`] when cargo cannot tell about dependencies.
-pub fn check(root: &Utf8Path) -> Result<Vec<Finding>, CiError> {
+pub fn check(workspace: &Workspace) -> Result<Vec<Finding>, CiError> {
+    let root = &workspace.root;
     let files = Files::read(root)?;
     let mirrors = feeder_host::mirror_hosts(&feeder_host::Host::this());
     let mut findings = rules::modules_explain_themselves(&files);
@@ -73,7 +74,7 @@ pub fn check(root: &Utf8Path) -> Result<Vec<Finding>, CiError> {
     findings.extend(rules::no_mirror_is_named(&files, &mirrors));
     findings.extend(rules::no_place_of_the_checkout(&files, root));
     findings.extend(generated::stale(root));
-    findings.extend(licences::check(root)?);
+    findings.extend(licences::check(workspace)?);
     Ok(findings)
 }
 

@@ -1,7 +1,7 @@
 //! `cargo xtask ci`
 
 use clap::Args;
-use feeder_ci::Extent;
+use feeder_ci::{Extent, Workspace};
 use feeder_host::{Consent, Need};
 use feeder_ui::Exit;
 
@@ -22,7 +22,7 @@ impl Run for Ci {
     fn run(self, context: &Context) -> Outcome {
         feeder_host::require(&Need::ALL, Consent::Given, &context.progress)?;
         let extent = if self.full { Extent::Full } else { Extent::Usual };
-        let report = feeder_ci::run(&context.root, extent, &context.progress)?;
+        let report = feeder_ci::run(&Workspace::locate(&context.root)?, extent, &context.progress)?;
         feeder_ui::data(report.to_string()).map_err(NotPrinted::from)?;
         Ok(if report.passed() { Exit::Ok } else { Exit::NotAsWanted })
     }

@@ -1,7 +1,7 @@
 //! `cargo xtask tidy`
 
 use clap::Args;
-use feeder_ci::tidy;
+use feeder_ci::{Workspace, tidy};
 use feeder_ui::{Exit, plural};
 
 use crate::{Context, Outcome, Run, format::NotPrinted};
@@ -25,7 +25,7 @@ impl Run for Tidy {
             let written = tidy::fix(&context.root)?;
             written.iter().for_each(|path| context.progress.note(format!("  written    {path}")));
         }
-        let findings = tidy::check(&context.root)?;
+        let findings = tidy::check(&Workspace::locate(&context.root)?)?;
         task.done(plural(findings.len(), "finding"));
         let lines: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
         feeder_ui::data(lines).map_err(NotPrinted::from)?;

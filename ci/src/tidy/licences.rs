@@ -2,11 +2,11 @@
 //!
 //! The file is cargo-deny's, which checks more where it is installed; this much needs no tool and no network.
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use serde::Deserialize;
 
 use super::Finding;
-use crate::{CiError, nested};
+use crate::{CiError, Workspace};
 
 #[derive(Deserialize)]
 struct Deny {
@@ -38,21 +38,13 @@ struct Package {
     source: Option<String>,
 }
 
-pub(super) fn check(root: &Utf8Path) -> Result<Vec<Finding>, CiError> {
-    let deny = fs_err::read_to_string(root.join("deny.toml"))?;
+pub(super) fn check(workspace: &Workspace) -> Result<Vec<Finding>, CiError> {
+    let deny = fs_err::read_to_string(workspace.root.join("deny.toml"))?;
     // The platform we are on: the manifests of others were never fetched.
     let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    let args = [
-        "metadata",
-        "--format-version",
-        "1",
-        "--locked",
-        "--offline",
-        "--filter-platform",
-        &platform,
-    ];
+    let args = ["metadata", "--format-version", "1", "--locked", "--filter-platform", &platform];
     let output =
-        nested(root).args(args).run().map_err(|error| CiError::Cargo(error.to_string()))?;
+        workspace.cargo().args(args).run().map_err(|error| CiError::Cargo(error.to_string()))?;
     judge(&deny, &output.stdout).map_err(CiError::Cargo)
 }
 
