@@ -5,13 +5,18 @@
 #![expect(clippy::print_stdout, reason = "a benchmark's output is its purpose")]
 
 use std::os::unix::net::UnixDatagram;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use feeder_lan::{Lan, LanConfig, RouterConfig};
+use rustix::time::{ClockId, clock_gettime};
 
 const A: [u8; 6] = [0x02, 0, 0, 0, 0, 0xa];
 const B: [u8; 6] = [0x02, 0, 0, 0, 0, 0xb];
+/// Frames per acknowledgement, and batches in flight: a window of 384 KB, as TCP has on a LAN.
+const BATCH: usize = 64;
+const WINDOW: usize = 4;
 /// A receiver which gets nothing for this long has got all there is.
 const SILENCE: Duration = Duration::from_millis(500);
 
@@ -21,7 +26,7 @@ struct Measured {
     sent: u64,
     received: u64,
     took: Duration,
-    cpu: Option<Duration>,
+    cpu: Duration,
 }
 
 fn main() -> Outcome<()> {
@@ -39,7 +44,7 @@ fn main() -> Outcome<()> {
         "dropped",
         "CPU/frame"
     );
-    report("bare copy", size, &bare(dir, size, count)?);
+    report("bare copy", size, &bare(size, count)?);
     report("LAN", size, &lan(dir, None, size, count)?);
     report("LAN with capture", size, &lan(dir, Some(dir.join("lan.pcapng")), size, count)?);
     Ok(())
@@ -48,9 +53,7 @@ fn main() -> Outcome<()> {
 fn report(name: &str, size: usize, measured: &Measured) {
     let seconds = measured.took.as_secs_f64();
     let frames = measured.received as f64 / seconds;
-    let cpu = measured.cpu.map_or("-".into(), |cpu| {
-        format!("{:.1} us", cpu.as_secs_f64() * 1e6 / measured.sent as f64)
-    });
+    let cpu = format!("{:.1} us", measured.cpu.as_secs_f64() * 1e6 / measured.sent as f64);
     println!(
         "{name:<22} {:>9.0} {frames:>10.0} {:>8} {cpu:>12}",
         frames * size as f64 * 8.0 / 1e6,
@@ -75,31 +78,32 @@ fn lan(
     let before = lan.stats().cpu;
     let mut measured =
         transfer(&receiver, count, size, move |frame| sender.send_to(frame, &a.lan).map(drop))?;
-    measured.cpu = Some(lan.shutdown().cpu - before);
+    measured.cpu = lan.shutdown().cpu - before;
     Ok(measured)
 }
 
-fn bare(dir: &Utf8Path, size: usize, count: usize) -> Outcome<Measured> {
-    let (from, to) = (dir.join("from"), dir.join("to"));
-    let copier = UnixDatagram::bind(&from)?;
-    let receiver = UnixDatagram::bind(&to)?;
-    let thread = std::thread::spawn(move || -> std::io::Result<()> {
+fn bare(size: usize, count: usize) -> Outcome<Measured> {
+    let (sender, copier) = UnixDatagram::pair()?;
+    let (copied, receiver) = UnixDatagram::pair()?;
+    let closer = sender.try_clone()?;
+    let thread = std::thread::spawn(move || -> std::io::Result<Duration> {
         let mut buffer = vec![0; 65536];
         loop {
             match copier.recv(&mut buffer)? {
-                0 => return Ok(()),
-                length => drop(copier.send_to(&buffer[..length], &to)?),
+                0 => return Ok(thread_cpu_time()),
+                length => drop(copied.send(&buffer[..length])?),
             }
         }
     });
-    let sender = UnixDatagram::unbound()?;
-    let closer = sender.try_clone()?;
-    let path = from.clone();
-    let measured =
-        transfer(&receiver, count, size, move |frame| sender.send_to(frame, &path).map(drop))?;
-    closer.send_to(&[], &from)?;
-    thread.join().map_err(|_| "the copying thread panicked")??;
+    let mut measured = transfer(&receiver, count, size, move |frame| sender.send(frame).map(drop))?;
+    closer.send(&[])?;
+    measured.cpu = thread.join().map_err(|_| "the copying thread panicked")??;
     Ok(measured)
+}
+
+fn thread_cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }
 
 fn transfer(
@@ -109,20 +113,38 @@ fn transfer(
     send: impl Fn(&[u8]) -> std::io::Result<()> + Send + 'static,
 ) -> Outcome<Measured> {
     receiver.set_read_timeout(Some(SILENCE))?;
+    let (acknowledge, acknowledged) = channel();
     let start = Instant::now();
-    let sender = std::thread::spawn(move || {
+    let sender = std::thread::spawn(move || -> std::io::Result<()> {
         let frame = frame(B, A, size);
-        (0..count).try_for_each(|_| send(&frame))
+        for batch in 0..count / BATCH {
+            // As TCP would: no more in flight than a window. What is lost is not waited for.
+            if batch >= WINDOW {
+                let _ = acknowledged.recv_timeout(SILENCE);
+            }
+            (0..BATCH).try_for_each(|_| send(&frame))?;
+        }
+        Ok(())
     });
+    let sent = count / BATCH * BATCH;
     let mut buffer = vec![0; 65536];
     let mut received = 0;
     let mut last = start;
-    while received < count as u64 && receiver.recv(&mut buffer).is_ok() {
+    while received < sent && receiver.recv(&mut buffer).is_ok() {
         received += 1;
         last = Instant::now();
+        if received % BATCH == 0 {
+            // The sender may be done already.
+            let _ = acknowledge.send(());
+        }
     }
     sender.join().map_err(|_| "the sending thread panicked")??;
-    Ok(Measured { sent: count as u64, received, took: last - start, cpu: None })
+    Ok(Measured {
+        sent: sent as u64,
+        received: received as u64,
+        took: last - start,
+        cpu: Duration::ZERO,
+    })
 }
 
 fn frame(to: [u8; 6], from: [u8; 6], size: usize) -> Vec<u8> {

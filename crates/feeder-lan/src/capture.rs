@@ -148,6 +148,7 @@ impl Capture {
         self.full = None;
         if let Some(writer) = self.writer.take()
             && let Err(panic) = writer.join()
+            && !std::thread::panicking()
         {
             std::panic::resume_unwind(panic);
         }
@@ -167,9 +168,8 @@ impl Capture {
 
 impl Drop for Capture {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.close();
-        }
+        // Also while panicking: then the capture is needed most.
+        self.close();
     }
 }
 

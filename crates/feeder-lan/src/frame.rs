@@ -89,3 +89,52 @@ fn packet(frame: &[u8]) -> Option<Ipv4Packet<&[u8]>> {
     }
     Ipv4Packet::new_checked(frame.get(HEADER..)?).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A DNS query and a TCP SYN, as a Linux guest sends them.
+    const UDP: &[u8] = b"\x02\xfe\xed\0\0\x01\x02\0\0\0\0\x01\x08\0\x45\0\0\x20\0\0\x40\0\x40\x11\0\0\xc0\xa8\x32\x14\xc0\xa8\x32\x01\x80\x01\0\x35\0\x0c\0\0rest";
+    const TCP: &[u8] = b"\x02\xfe\xed\0\0\x01\x02\0\0\0\0\x01\x08\0\x45\0\0\x28\0\0\x40\0\x40\x06\0\0\xc0\xa8\x32\x14\xc0\xa8\x32\x01\x80\x01\0\x50\0\0\0\0\0\0\0\0\x50\x02\0\0\0\0\0\0";
+
+    #[test]
+    fn datagrams_and_segments_are_told_apart() {
+        let (guest, router) = (Ipv4Addr::new(192, 168, 50, 20), Ipv4Addr::new(192, 168, 50, 1));
+        assert_eq!(
+            udp(UDP),
+            Some(Udp { source: (guest, 0x8001), destination: (router, 53), payload: b"rest" })
+        );
+        assert_eq!((udp(TCP), tcp_ports(TCP)), (None, Some((0x8001, 80))));
+        assert_eq!(tcp_ports(UDP), None);
+        assert_eq!(ipv4_source(TCP), Some(guest));
+        assert_eq!(
+            (destination(UDP), source(UDP)),
+            (Some([2, 0xfe, 0xed, 0, 0, 1]), Some([2, 0, 0, 0, 0, 1]))
+        );
+        assert!(!is_arp(UDP));
+    }
+
+    #[test]
+    fn fragments_have_no_ports() {
+        let mut fragment = UDP.to_vec();
+        fragment[20] = 0x20; // more follow
+        assert_eq!(udp(&fragment), None);
+        assert!(ipv4_source(&fragment).is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_frames_are_survived(at in 0..UDP.len(), byte in any::<u8>(), length in 0..=UDP.len()) {
+            let mut frame = UDP.to_vec();
+            frame[at] = byte;
+            frame.truncate(length);
+            udp(&frame);
+            tcp_ports(&frame);
+            ipv4_source(&frame);
+            is_arp(&frame);
+        }
+    }
+}

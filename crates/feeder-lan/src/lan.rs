@@ -173,20 +173,24 @@ impl Lan {
     }
 
     /// Ends the LAN: the capture is complete, threads have ended, sockets are removed. Later calls give the same summary.
+    ///
+    /// # Panics
+    /// When the LAN's thread has panicked.
     pub fn shutdown(&self) -> Summary {
+        self.end().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    fn end(&self) -> std::thread::Result<Summary> {
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         let ended = match std::mem::replace(&mut *thread, Thread::Ended(Summary::default())) {
             Thread::Ended(summary) => summary,
             Thread::Running(handle) => {
                 self.inbox.send(Message::Stop);
-                match handle.join() {
-                    Ok(summary) => summary,
-                    Err(panic) => std::panic::resume_unwind(panic),
-                }
+                handle.join()?
             }
         };
         *thread = Thread::Ended(ended.clone());
-        ended
+        Ok(ended)
     }
 
     /// Runs `work` on the LAN's thread.
@@ -208,8 +212,11 @@ impl Lan {
 
 impl Drop for Lan {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.shutdown();
+        // Also while panicking: a failed run needs its capture most.
+        if let Err(panic) = self.end()
+            && !std::thread::panicking()
+        {
+            std::panic::resume_unwind(panic);
         }
     }
 }

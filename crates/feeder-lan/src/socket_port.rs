@@ -56,7 +56,7 @@ pub(crate) struct SocketPort {
 }
 
 impl SocketPort {
-    /// Binds `lan`; frames will go to `qemu`, which need not exist yet. A socket left behind by a dead process is replaced.
+    /// Binds `lan`; frames will go to `qemu`, which is not to exist yet. Sockets left behind by dead processes are removed.
     pub(crate) fn bind(qemu: Utf8PathBuf, lan: Utf8PathBuf) -> Result<SocketPort, LanError> {
         for path in [&qemu, &lan] {
             if path.as_str().len() > MAX_PATH {
@@ -71,6 +71,7 @@ impl SocketPort {
             let what = format!("{what} {lan}");
             |source| LanError::Socket { what, source }
         };
+        remove_stale(&qemu)?;
         remove_stale(&lan)?;
         let receiver = UnixDatagram::bind(&lan).map_err(failed("bind the unix socket"))?;
         receiver.set_nonblocking(true).map_err(failed("set up the unix socket"))?;
@@ -363,9 +364,17 @@ mod tests {
         let error = SocketPort::bind(qemu.clone(), lan.clone()).expect_err("in use");
         assert!(matches!(error, LanError::SocketInUse { .. }), "{error}");
         drop(port); // as a killed process does: the file stays
-        let port = SocketPort::bind(qemu, lan.clone()).expect("bound again");
+        let vm = UnixDatagram::bind(&qemu).expect("a peer that runs already");
+        let error = SocketPort::bind(qemu.clone(), lan.clone()).expect_err("in use");
+        assert!(matches!(error, LanError::SocketInUse { .. }), "{error}");
+        drop(vm);
+        let port = SocketPort::bind(qemu.clone(), lan.clone()).expect("bound again");
+        assert!(!qemu.exists());
         port.remove();
         assert!(!lan.exists());
+        std::fs::write(&lan, "precious").expect("a file");
+        SocketPort::bind(qemu, lan.clone()).expect_err("what is no socket is not removed");
+        assert!(lan.exists());
     }
 
     #[test]

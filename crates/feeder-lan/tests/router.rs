@@ -9,8 +9,8 @@ use camino::Utf8Path;
 use common::{Bench, Guest, ROUTER, lan, lan_with, mac};
 use feeder_lan::ROUTER_MAC;
 use smoltcp::phy::ChecksumCapabilities;
-use smoltcp::socket::{dns, icmp};
-use smoltcp::wire::{DnsQueryType, Icmpv4Packet, Icmpv4Repr, IpAddress};
+use smoltcp::socket::icmp;
+use smoltcp::wire::{Icmpv4Packet, Icmpv4Repr};
 
 fn mirror(fill: impl FnOnce(&Utf8Path)) -> Bench {
     lan_with(|dir, config| {
@@ -74,25 +74,9 @@ fn reserved_addresses_are_kept_for_their_client() {
 fn names_resolve_and_others_do_not_exist() {
     let bench = mirror(|_| ());
     let mut guest = Guest::new(&bench.lan, "guest", mac(1));
-    let servers = guest.dhcp().dns.into_iter().map(IpAddress::from).collect::<Vec<_>>();
-    let resolver = guest.sockets.add(dns::Socket::new(&servers, vec![]));
-    let mut resolve = |name: &str| {
-        let context = guest.interface.context();
-        let query = guest
-            .sockets
-            .get_mut::<dns::Socket>(resolver)
-            .start_query(context, name, DnsQueryType::A)
-            .expect("a query");
-        guest.until("an answer", |guest| {
-            match guest.sockets.get_mut::<dns::Socket>(resolver).get_query_result(query) {
-                Err(dns::GetQueryResultError::Pending) => None,
-                Err(dns::GetQueryResultError::Failed) => Some(None),
-                Ok(addresses) => Some(addresses.first().copied()),
-            }
-        })
-    };
-    assert_eq!(resolve("mirror.example.org"), Some(ROUTER.into()));
-    assert_eq!(resolve("elsewhere.example.org"), None);
+    guest.dhcp();
+    assert_eq!(guest.resolve("mirror.example.org"), Some(ROUTER.into()));
+    assert_eq!(guest.resolve("elsewhere.example.org"), None);
 }
 
 #[test]

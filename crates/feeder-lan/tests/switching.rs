@@ -232,3 +232,23 @@ fn an_idle_lan_sleeps() {
         "{used:?} of CPU time in half a second of nothing to do"
     );
 }
+
+#[test]
+fn the_handles_may_be_used_from_any_thread() {
+    fn shareable<T: Send + Sync>(_: &T) {}
+    let bench = lan();
+    let port = bench.lan.attach("a").expect("a port");
+    shareable(&bench.lan);
+    shareable(&port);
+    std::thread::scope(|scope| {
+        for n in 0..4u8 {
+            let (lan, port) = (&bench.lan, &port);
+            scope.spawn(move || {
+                port.send(&frame(BROADCAST, mac(n), b"x"));
+                lan.comment("from a thread");
+                lan.stats();
+            });
+        }
+    });
+    assert_eq!(bench.lan.shutdown().frames, 4);
+}

@@ -144,15 +144,13 @@ impl Forwards {
         let mut changed = self.accept(now, interface, sockets);
         self.connections.retain_mut(|connection| {
             let socket = sockets.get_mut::<Socket>(connection.socket);
+            let was_closed = connection.host.is_none() && socket.state() == State::Closed;
             changed |= connection.serve(now, socket);
-            // A reset that is still to be sent keeps the remote end's address.
-            let over = connection.host.is_none()
-                && socket.state() == State::Closed
-                && socket.remote_endpoint().is_none();
-            if over {
+            // One more look after closing: by then the stack has sent a reset, or cannot, as the guest is not to be found.
+            if was_closed {
                 sockets.remove(connection.socket);
             }
-            !over
+            !was_closed
         });
         changed
     }
@@ -314,6 +312,7 @@ impl Connection {
 
     /// Resets both sides.
     fn fail(&mut self, socket: &mut Socket<'_>) -> bool {
+        self.connect_by = None;
         socket.abort();
         if let Some(host) = self.host.take() {
             reset(host);

@@ -38,6 +38,7 @@ struct Connection {
     body: Option<Body>,
     /// The connection ends after what is being sent.
     last: bool,
+    closed: bool,
     active: Duration,
 }
 
@@ -62,12 +63,17 @@ impl HttpServer {
                 connection.active = now;
                 changed = true;
             }
-            // A reset that is still to be sent keeps the remote end's address.
-            let over = socket.state() == State::Closed && socket.remote_endpoint().is_none();
-            if over {
-                sockets.remove(connection.socket);
+            if socket.state() != State::Closed {
+                return true;
             }
-            !over
+            // One more look after closing: by then the stack has sent a reset, or cannot, as the client is not to be found.
+            if connection.closed {
+                sockets.remove(connection.socket);
+                return false;
+            }
+            connection.closed = true;
+            changed = true;
+            true
         });
         changed
     }
@@ -84,6 +90,7 @@ impl HttpServer {
                     text: Vec::new(),
                     body: None,
                     last: false,
+                    closed: false,
                     active: now,
                 });
                 changed = true;

@@ -266,3 +266,70 @@ fn dhcp_frame(server: Ipv4Addr, reply: &Reply) -> Vec<u8> {
 fn instant(now: Duration) -> Instant {
     Instant::from_micros(i64::try_from(now.as_micros()).unwrap_or(i64::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Read};
+    use std::net::TcpStream;
+
+    use super::*;
+
+    const GUEST: Ipv4Addr = Ipv4Addr::new(192, 168, 50, 20);
+
+    fn router() -> Router {
+        let config = RouterConfig::home("192.168.50.0/24".parse().expect("a network"));
+        Router::new(&config, Arc::new(LeaseBook::default()), 1)
+    }
+
+    /// Connects a host socket to a forward which leads to nobody.
+    fn connecting(router: &mut Router) -> TcpStream {
+        let address = router.forward(SocketAddrV4::new(GUEST, 22)).expect("a forward");
+        let host = TcpStream::connect(address).expect("the forward listens");
+        host.set_nonblocking(true).expect("non-blocking");
+        router.ready(Source::Listener(0), PollFlags::IN);
+        router.run(Duration::ZERO);
+        host
+    }
+
+    fn frames(router: &mut Router) -> Vec<Vec<u8>> {
+        std::iter::from_fn(|| router.next_frame()).collect()
+    }
+
+    #[test]
+    fn a_guest_that_never_answers_costs_thirty_seconds_of_asking() {
+        let mut router = router();
+        let mut host = connecting(&mut router);
+        let mut asked = 0;
+        let mut now = Duration::ZERO;
+        // Follow its timers, as the poll loop does, up to the moment before the limit.
+        while let Some(due) = router.due(now).filter(|due| *due < Duration::from_secs(30)) {
+            now = due.max(now + Duration::from_millis(1));
+            router.run(now);
+            asked += frames(&mut router).iter().filter(|bytes| frame::is_arp(bytes)).count();
+            assert!(now < Duration::from_secs(31), "its timers go nowhere");
+        }
+        assert!((5..=31).contains(&asked), "asked {asked} times who has the address");
+        assert_eq!(
+            host.read(&mut [0]).expect_err("still connecting").kind(),
+            ErrorKind::WouldBlock
+        );
+        assert_eq!(router.due(now), Some(Duration::from_secs(30)));
+        router.run(Duration::from_secs(30));
+        assert_eq!(host.read(&mut [0]).expect_err("given up").kind(), ErrorKind::ConnectionReset);
+        router.run(Duration::from_secs(31));
+        assert_eq!(router.due(Duration::from_secs(31)), None, "nothing is left of it");
+    }
+
+    #[test]
+    fn frames_for_others_and_from_nowhere_are_left_alone() {
+        let mut router = router();
+        router.run(Duration::ZERO);
+        for bytes in
+            [&[][..], &[0xff; 13], &[[0x02; 12].as_slice(), &[0x08, 0x00]].concat(), &[0xff; 60]]
+        {
+            router.receive(Duration::ZERO, bytes);
+            router.run(Duration::ZERO);
+        }
+        assert!(frames(&mut router).is_empty());
+    }
+}

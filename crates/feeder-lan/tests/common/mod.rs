@@ -9,8 +9,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use feeder_lan::{Lan, LanConfig, Mac, Port, RouterConfig};
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{self, DeviceCapabilities, Medium};
-use smoltcp::socket::{dhcpv4, tcp};
-use smoltcp::wire::{EthernetAddress, IpCidr, Ipv4Cidr};
+use smoltcp::socket::{dhcpv4, dns, tcp};
+use smoltcp::wire::{DnsQueryType, EthernetAddress, IpAddress, IpCidr, Ipv4Cidr};
 
 /// Longer than anything here takes, also on a busy machine.
 pub const LONG: Duration = Duration::from_secs(60);
@@ -132,6 +132,23 @@ impl Guest {
         });
         self.set_address(got.address);
         got
+    }
+
+    /// Asks the router for a name's address.
+    pub fn resolve(&mut self, name: &str) -> Option<IpAddress> {
+        let handle = self.sockets.add(dns::Socket::new(&[ROUTER.into()], vec![]));
+        let socket = self.sockets.get_mut::<dns::Socket>(handle);
+        let query =
+            socket.start_query(self.interface.context(), name, DnsQueryType::A).expect("a query");
+        let answer = self.until("an answer", |guest| {
+            match guest.sockets.get_mut::<dns::Socket>(handle).get_query_result(query) {
+                Err(dns::GetQueryResultError::Pending) => None,
+                Err(dns::GetQueryResultError::Failed) => Some(None),
+                Ok(addresses) => Some(addresses.first().copied()),
+            }
+        });
+        self.sockets.remove(handle); // or it would take the answers for the next one
+        answer
     }
 
     pub fn add_tcp(&mut self) -> SocketHandle {
