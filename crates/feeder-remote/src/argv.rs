@@ -42,8 +42,8 @@ pub fn ssh_argv(options: &SshOptions, control: Option<&Utf8Path>) -> Vec<String>
     option("ConnectTimeout", options.connect_timeout.as_secs().max(1).to_string());
     option("ServerAliveInterval", (options.silence.as_secs() / UNANSWERED).max(1).to_string());
     option("ServerAliveCountMax", UNANSWERED.to_string());
-    // Errors are told apart by their text: nothing less than errors, and not the user's choice of volume.
-    option("LogLevel", "ERROR".into());
+    // Errors are told apart by their text, and ssh says "Connection closed by …" at this level, not as an error.
+    option("LogLevel", "INFO".into());
     match control {
         Some(socket) => {
             option("ControlMaster", "auto".into());

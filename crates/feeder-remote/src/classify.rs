@@ -1,4 +1,4 @@
-//! What ssh's and sudo's messages mean. The words are OpenSSH's (9.2 to 10.0, at LogLevel ERROR) and sudo's (1.9).
+//! What ssh's and sudo's messages mean. The words are OpenSSH's (9.2 to 10.0, at LogLevel INFO) and sudo's (1.9).
 
 use feeder_process::Status;
 
@@ -16,7 +16,7 @@ pub(crate) fn verdict(
     stderr: &str,
 ) -> Result<String, RemoteError> {
     let host = options.host_key_alias.clone();
-    let Transcript { begun, status: ended, stderr } = Transcript::parse(stderr);
+    let Transcript { begun, status: ended, before, stderr } = Transcript::parse(stderr);
     match ended {
         Some(0) => Ok(stderr),
         Some(code) => {
@@ -24,8 +24,8 @@ pub(crate) fn verdict(
             Err(RemoteError::Script { host, status, stderr_tail: tail(&stderr) })
         }
         None if begun => Err(RemoteError::ConnectionLost { host, why: lost(&stderr) }),
-        None if status.code == Some(SSH_FAILED) => Err(before_login(options, &stderr)),
-        None => Err(no_shell(options, status, &stderr)),
+        None if status.code == Some(SSH_FAILED) => Err(before_login(options, &before)),
+        None => Err(no_shell(options, status, &before)),
     }
 }
 
@@ -97,10 +97,9 @@ pub(crate) fn before_login(options: &SshOptions, stderr: &str) -> RemoteError {
     ];
     match line_with(NOT_YET) {
         Some(why) => RemoteError::Unreachable { host, address, why },
-        // ssh reports a server that hangs up during the key exchange, as one that is just starting does, below the
-        // level of errors: it ends without a word.
+        // Whatever ended without a word was no decision of anybody's: the next attempt may say more.
         None if stderr.trim().is_empty() => {
-            let why = "it hung up before the login".to_owned();
+            let why = "ssh ended without a word before the login".to_owned();
             RemoteError::Unreachable { host, address, why }
         }
         None => RemoteError::Ssh { host, why: last_line(stderr, "it said nothing") },

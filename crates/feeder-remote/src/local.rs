@@ -46,13 +46,13 @@ impl Local {
     }
 
     fn verdict(&self, status: Status, stderr: &str) -> Result<String, RemoteError> {
-        let Transcript { status: ended, stderr, .. } = Transcript::parse(stderr);
+        let Transcript { status: ended, before, stderr, .. } = Transcript::parse(stderr);
         let status = match ended {
             Some(0) => return Ok(stderr),
             Some(code) => Status { code: Some(code), signal: None },
             None => status,
         };
-        let stderr_tail = classify::tail(&stderr);
+        let stderr_tail = classify::tail(&(before + &stderr));
         Err(RemoteError::Script { host: self.name.clone(), status, stderr_tail })
     }
 }

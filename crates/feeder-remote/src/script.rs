@@ -45,13 +45,16 @@ pub(crate) struct Transcript {
     pub(crate) begun: bool,
     /// How the script ended, when it did.
     pub(crate) status: Option<i32>,
-    /// What remains without our lines.
+    /// What was said before the script began: by ssh, the host's banner, sudo.
+    pub(crate) before: String,
+    /// What the script said, and ssh when it lost the connection.
     pub(crate) stderr: String,
 }
 
 impl Transcript {
     pub(crate) fn parse(stderr: &str) -> Self {
-        let mut this = Self { begun: false, status: None, stderr: String::new() };
+        let mut this =
+            Self { begun: false, status: None, before: String::new(), stderr: String::new() };
         for line in stderr.split_inclusive('\n') {
             match line.strip_prefix(MARK).map(str::trim_end) {
                 Some("begin") => this.begun = true,
@@ -60,7 +63,8 @@ impl Transcript {
                     // The line end before the mark is ours.
                     this.stderr.pop();
                 }
-                _ => this.stderr.push_str(line),
+                _ if this.begun => this.stderr.push_str(line),
+                _ => this.before.push_str(line),
             }
         }
         this
@@ -126,7 +130,7 @@ mod tests {
         #[test]
         fn any_text_is_a_transcript(text in "(\u{1e}feeder (begin|end [0-9x-]{0,12})\n|[ -~\u{1e}\n]{0,8}){0,6}") {
             let transcript = Transcript::parse(&text);
-            prop_assert!(transcript.stderr.len() <= text.len());
+            prop_assert!(transcript.before.len() + transcript.stderr.len() <= text.len());
         }
     }
 }

@@ -4,6 +4,7 @@ mod support;
 
 use std::{
     cell::Cell,
+    io::{Read, Write},
     time::{Duration, Instant},
 };
 
@@ -164,7 +165,7 @@ fn nobody_there_is_waited_for() {
         waited += 1;
         if waited == 2 {
             sshd.reinstall();
-            std::fs::copy(sshd.dir.join("started"), sshd.dir.join("known_hosts")).unwrap();
+            sshd.record_host_key("known_hosts", "other-host");
         }
         true
     })
@@ -192,6 +193,39 @@ fn a_host_that_accepts_and_says_nothing_is_not_reachable() {
             .unwrap_err();
     assert!(matches!(error, RemoteError::GaveUp { .. }), "{error}");
     assert!(begun.elapsed() < Duration::from_secs(60));
+}
+
+#[test]
+fn a_host_that_hangs_up_is_not_reachable_yet() {
+    // An sshd that is just starting, or that pam_nologin speaks for, before and after its greeting.
+    for greeting in ["", "SSH-2.0-OpenSSH_9.2\r\n"] {
+        let rude = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = rude.local_addr().unwrap();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = rude.accept().unwrap();
+            stream.write_all(greeting.as_bytes()).unwrap();
+            let mut theirs = [0; 16];
+            drop(stream.read(&mut theirs));
+        });
+        let mut options = SshOptions::new("pi", address, "node", "/nonexistent/known_hosts");
+        options.config = UserConfig::Ignored;
+        let error = Ssh::connect(options).unwrap_err();
+        let RemoteError::Unreachable { why, .. } = &error else { panic!("{error}") };
+        assert!(why.contains("Connection"), "in ssh's words: {error}");
+        server.join().unwrap();
+    }
+}
+
+#[test]
+fn what_is_said_before_a_script_is_not_its_own() {
+    let Some(sshd) = sshd("what_is_said_before_a_script_is_not_its_own") else { return };
+    let known_hosts = sshd.dir.join("first contact");
+    let host_keys = HostKeys::AcceptNew;
+    let host = Ssh::connect(SshOptions { known_hosts, host_keys, ..sshd.options() }).unwrap();
+    // Closing the shared connection makes the next script connect, with all that ssh says then.
+    sshd.cut();
+    let out = host.run("echo mine >&2").or_else(|_| host.run("echo mine >&2")).unwrap();
+    assert_eq!(out.stderr, "mine\n");
 }
 
 #[test]

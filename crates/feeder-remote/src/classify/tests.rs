@@ -103,7 +103,7 @@ fn each_message_has_its_meaning() {
             "Ssh",
             false,
         ),
-        (255, "", "Ssh", false),
+        (255, "", "Unreachable", true),
         (1, "sudo: a password is required\n", "Sudo", false),
         (
             1,
@@ -147,14 +147,6 @@ fn a_lost_connection_is_not_a_failed_script() {
         failed.to_string(),
         "a script failed on cluster00: exit status 255\n  | no such disk"
     );
-}
-
-#[test]
-fn a_server_that_hangs_up_before_the_login_is_one_that_may_come_up() {
-    // At LogLevel ERROR ssh says nothing when the connection is closed during the key exchange.
-    let error = before_login(&options(), "");
-    assert_eq!(kind(&error), "Unreachable");
-    assert!(error.is_transient());
 }
 
 #[test]

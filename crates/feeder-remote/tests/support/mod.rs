@@ -8,8 +8,8 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use feeder_process::{Child, Cmd, find_program};
-use feeder_remote::{Privilege, SshOptions, UserConfig, wait_until_reachable};
+use feeder_process::{Child, Cmd, find_program, interrupt};
+use feeder_remote::{Privilege, SshOptions, UserConfig};
 
 /// An sshd that lets the account running the test in with one key.
 pub struct Sshd {
@@ -56,11 +56,10 @@ impl Sshd {
         );
         self.record_host_key("known_hosts", host_key);
         let daemon = self.daemon.as_ref().unwrap();
-        let mut alive = || daemon.try_wait().is_none();
-        let options = SshOptions { known_hosts: self.dir.join("started"), ..self.options() };
-        self.record_host_key("started", host_key);
-        let up = wait_until_reachable(&options, &mut alive);
-        assert!(up.is_ok(), "{:?}\n{}", up.err(), daemon.stderr_tail());
+        while !daemon.stderr_tail().contains("Server listening") {
+            assert_eq!(daemon.try_wait(), None, "{}", daemon.stderr_tail());
+            assert!(!interrupt::wait_timeout(Duration::from_millis(5)));
+        }
     }
 
     /// Starts it again at the same port with another host key.
@@ -93,7 +92,8 @@ impl Sshd {
         options
     }
 
-    fn record_host_key(&self, file: &str, key: &str) {
+    /// Writes down a key as that of `node`.
+    pub fn record_host_key(&self, file: &str, key: &str) {
         let public = std::fs::read_to_string(self.dir.join(format!("{key}.pub"))).unwrap();
         std::fs::write(self.dir.join(file), format!("node {public}")).unwrap();
     }
