@@ -168,14 +168,15 @@ mod tests {
             }
         }
 
-        /// Puts a shell script in the scenario program's place.
+        /// Puts a shell script in the scenario program's place. Another process writes it: a file that this one has open
+        /// for writing, or one forked from it meanwhile, could not be started.
         fn scenario_program(&self, script: &str) {
-            use std::os::unix::fs::PermissionsExt;
             let program = self.workspace.target.join("debug/scenario");
-            fs_err::create_dir_all(program.parent().expect("in a directory")).expect("a directory");
-            fs_err::write(&program, format!("#!/bin/sh\n{script}\n")).expect("a file");
-            fs_err::set_permissions(&program, PermissionsExt::from_mode(0o755))
-                .expect("permissions");
+            let write = "mkdir -p \"${0%/*}\" && cat >\"$0\" && chmod 755 \"$0\"";
+            let written = Cmd::new("sh")
+                .args(["-c", write, program.as_str()])
+                .stdin(format!("#!/bin/sh\n{script}\n"));
+            written.run().expect("a script");
         }
 
         fn run(&self, step: Step) -> Outcome {

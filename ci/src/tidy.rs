@@ -73,6 +73,7 @@ pub fn check(workspace: &Workspace) -> Result<Vec<Finding>, CiError> {
     findings.extend(rules::crates_inherit_lints(&files));
     findings.extend(rules::no_mirror_is_named(&files, &mirrors));
     findings.extend(rules::no_place_of_the_checkout(&files, root));
+    findings.extend(rules::programs_are_in_the_table(&files));
     findings.extend(generated::stale(root));
     findings.extend(licences::check(workspace)?);
     Ok(findings)

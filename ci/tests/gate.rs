@@ -1,9 +1,9 @@
 //! The whole gate on a workspace that is made up: its cargo is a script that answers as cargo does, its scenario program
 //! leaves the evidence of a run.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::fs;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use feeder_ci::{Extent, Workspace, run};
 use feeder_process::Cmd;
 use feeder_ui::Progress;
@@ -46,9 +46,12 @@ impl Repository {
         repository.write("docs/exit-codes.md", &feeder_ui::Exit::markdown());
         repository.write("deny.toml", "[licenses]\nallow = []\n[sources]\nallow-registry = []\n");
         for (program, text) in [("target/cargo", CARGO), ("target/debug/scenario", SCENARIO)] {
-            let file = repository
-                .write(program, &text.replace("@ROOT@", repository.workspace.root.as_str()));
-            fs::set_permissions(file, fs::Permissions::from_mode(0o755)).expect("permissions");
+            // Another process writes it: a file that this one has open for writing, or one forked from it meanwhile, could
+            // not be started.
+            let file = repository.workspace.root.join(program);
+            let write = "mkdir -p \"${0%/*}\" && cat >\"$0\" && chmod 755 \"$0\"";
+            let text = text.replace("@ROOT@", repository.workspace.root.as_str());
+            Cmd::new("sh").args(["-c", write, file.as_str()]).stdin(text).run().expect("a script");
         }
         Cmd::new("git")
             .dir(&repository.workspace.root)
@@ -58,11 +61,10 @@ impl Repository {
         repository
     }
 
-    fn write(&self, path: &str, text: &str) -> Utf8PathBuf {
+    fn write(&self, path: &str, text: &str) {
         let file = self.workspace.root.join(path);
         fs::create_dir_all(file.parent().expect("in a directory")).expect("a directory");
         fs::write(&file, text).expect("a file");
-        file
     }
 
     fn gate(&self, extent: Extent) -> feeder_ci::Report {

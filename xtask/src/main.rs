@@ -6,6 +6,7 @@
 mod ci;
 mod exec;
 mod format;
+mod image;
 mod provision;
 mod scenario;
 mod setup;
@@ -33,6 +34,7 @@ Exit codes: 0 done, 1 not as wanted, 2 wrong input, 3 this machine lacks somethi
 #[derive(Debug, Subcommand)]
 enum Command {
     Setup(setup::Setup),
+    Image(image::Image),
     Provision(provision::Provision),
     Scenario(scenario::Scenario),
     Ci(ci::Ci),
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
     let context = Context { root: repository(), progress: Progress::terminal() };
     let outcome = match command {
         Command::Setup(command) => command.run(&context),
+        Command::Image(command) => command.run(&context),
         Command::Provision(command) => command.run(&context),
         Command::Scenario(command) => command.run(&context),
         Command::Ci(command) => command.run(&context),

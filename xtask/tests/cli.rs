@@ -12,7 +12,7 @@ fn xtask() -> Command {
 #[test]
 fn help_is_data_and_names_every_command() {
     let mut told = xtask().arg("--help").assert().success().stderr("");
-    for command in ["setup", "provision", "scenario", "ci", "tidy"] {
+    for command in ["setup", "image", "provision", "scenario", "ci", "tidy"] {
         told = told.stdout(contains(format!("\n  {command} ")));
     }
     told.stdout(contains("Usage: cargo xtask <COMMAND>"));
@@ -43,6 +43,24 @@ fn an_unknown_command_is_wrong_input_and_the_nearest_is_named() {
         .stderr(contains("unrecognized subcommand").and(contains("setup")));
     xtask().assert().code(2).stdout("");
     xtask().args(["setup", "--format", "xml"]).assert().code(2).stderr(contains("json"));
+}
+
+#[test]
+fn images_are_listed_and_an_unknown_one_is_wrong_input() {
+    let output = xtask().args(["image", "list", "--format", "json"]).output().expect("it runs");
+    let listed: serde_json::Value =
+        serde_json::from_slice(&output.stdout).expect("stdout is JSON and nothing else");
+    assert_eq!(listed["recipes"][0], "master-sd");
+    let sets = listed["sets"].as_array().expect("a list");
+    assert!(
+        sets.iter().any(|set| set["name"] == "master" && set["packages"].as_u64() > Some(100)),
+        "{listed}"
+    );
+    xtask()
+        .args(["image", "build", "maste"])
+        .assert()
+        .code(2)
+        .stderr(contains("hint: the recipes are: master-sd"));
 }
 
 #[test]
@@ -94,12 +112,12 @@ fn a_master_that_does_not_answer_is_told_with_what_to_do() {
     assert!(calls(dir.path()).contains("10.9.8.7"), "the second address is tried too");
 }
 
-/// Puts a shell script in place of a program.
+/// Puts a shell script in place of a program. Another process writes it: a file that this one has open for writing, or one
+/// forked from it meanwhile, could not be started.
 fn program(dir: &std::path::Path, name: &str, script: &str) {
-    let file = dir.join(name);
-    std::fs::write(&file, format!("#!/bin/sh\n{script}")).expect("a file");
-    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755))
-        .expect("permissions");
+    let write = "cat >\"$0\" && chmod 755 \"$0\"";
+    let text = format!("#!/bin/sh\n{script}");
+    Command::new("sh").args(["-c", write]).arg(dir.join(name)).write_stdin(text).assert().success();
 }
 
 #[test]

@@ -58,6 +58,33 @@ pub(super) fn no_place_of_the_checkout(files: &Files, root: &Utf8Path) -> Vec<Fi
     })
 }
 
+/// A program that is called by name is one that `cargo xtask setup` looks after.
+pub(super) fn programs_are_in_the_table(files: &Files) -> Vec<Finding> {
+    // Taken apart, so that this line is not a call itself.
+    let calls = ["Cmd::new", "find_program"].map(|call| format!("{call}(\""));
+    let product = files.texts.iter().filter(|(path, _)| {
+        path.extension() == Some("rs")
+            && path.components().any(|part| part.as_str() == "src")
+            && path.file_name() != Some("tests.rs")
+    });
+    let mut findings = Vec::new();
+    for (path, text) in product {
+        let lines = text.lines().take_while(|line| line.trim() != "#[cfg(test)]").enumerate();
+        for (index, line) in lines.filter(|(_, line)| !line.trim_start().starts_with("//")) {
+            let after = calls.iter().flat_map(|call| {
+                line.match_indices(call.as_str()).map(|(at, call)| at + call.len())
+            });
+            let programs = after.filter_map(|at| line[at..].split('"').next());
+            findings.extend(programs.filter(|program| !feeder_host::is_known_program(program)).map(|program| Finding {
+                file: path.clone(),
+                line: Some(index + 1),
+                what: format!("calls {program}, which is not in the table of host tools (crates/feeder-host/src/tools.rs)"),
+            }));
+        }
+    }
+    findings
+}
+
 fn lines_with(files: &Files, finds: impl Fn(&str) -> Option<String>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, text) in &files.texts {
@@ -152,5 +179,22 @@ mod tests {
             ["a.md:1", "a.md:2"]
         );
         assert_eq!(no_place_of_the_checkout(&files, "/home".into()), []);
+    }
+
+    #[test]
+    fn a_program_that_setup_does_not_know_is_found() {
+        let call = |program: &str| format!("let cmd = Cmd::new(\"{program}\");\n");
+        let text = call("mke2fs")
+            + "// "
+            + &call("rsync")
+            + &call("rsync")
+            + "#[cfg(test)]\n"
+            + &call("rsync");
+        let files = files(&[
+            ("a/src/b.rs", &*text),
+            ("a/tests/c.rs", &*call("rsync")),
+            ("a/src/tests.rs", &*call("rsync")),
+        ]);
+        assert_eq!(shown(&programs_are_in_the_table(&files)), ["a/src/b.rs:3"]);
     }
 }

@@ -20,7 +20,7 @@ pub use check::{ToolStatus, Verdict, inventory_of};
 pub use error::{HostError, NotInstalled};
 pub use host::{Distribution, Host, Privilege, with_sbin};
 pub use setup::{Action, Consent, plan, require_on};
-pub use tools::{Look, Need, Supply, TOOLS, Tool};
+pub use tools::{Look, Need, Supply, TOOLS, Tool, is_known_program};
 pub use version::Version;
 
 use feeder_ui::Progress;

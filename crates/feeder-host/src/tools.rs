@@ -181,8 +181,13 @@ pub const TOOLS: &[Tool] = &[
         look: versioned("e2fsck", &["-V"], "1.47"),
         supply: Supply::Package("e2fsprogs"),
     },
-    program(&["mformat"], "mtools", &[Images], "write FAT file systems without mounting them"),
-    program(&["mcopy"], "mtools", &[Images], "put files into FAT file systems"),
+    program(&["mkfs.vfat"], "dosfstools", &[Images], "write FAT file systems"),
+    program(
+        &["mcopy"],
+        "mtools",
+        &[Images],
+        "put files into FAT file systems without mounting them",
+    ),
     program(&["fsck.fat"], "dosfstools", &[Images], "check the FAT file systems that were written"),
     program(&["apt-get"], "apt", &[Images], "resolve package sets into a lock"),
     Tool {
@@ -212,8 +217,20 @@ pub const TOOLS: &[Tool] = &[
     program(&["zstd"], "zstd", &[Images], "pack initramfs archives"),
     program(&["ssh"], "openssh-client", &[Ssh, Qemu], "reach boards"),
     program(&["ssh-keygen"], "openssh-client", &[Ssh, Qemu, Images], "make and read keys"),
+    program(&["git"], "git", &[Checks], "know which files belong to the repository"),
     program(&["tshark"], "tshark", &[Checks], "check packet captures from outside"),
     program(&["dnsmasq"], "dnsmasq-base", &[Checks], "check the DHCP and TFTP codecs from outside"),
+    program(&["sfdisk"], "fdisk", &[Checks], "check partition tables from outside"),
+    program(&["busybox"], "busybox", &[Checks], "run the scripts for hosts with another shell"),
+    program(&["pkill"], "procps", &[Checks], "end single processes in tests"),
+    Tool {
+        name: "sshd",
+        purpose: "test against a real SSH server",
+        needs: &[Checks],
+        look: Look::Program(&["sshd"]),
+        // Its package starts a server for the whole machine, which is not ours to decide.
+        supply: Supply::Optional,
+    },
     Tool {
         name: "cargo-nextest",
         purpose: "run the tests faster",
@@ -222,6 +239,20 @@ pub const TOOLS: &[Tool] = &[
         supply: Supply::Optional,
     },
 ];
+
+/// Programs that every Debian system has (essential packages and coreutils), or that come with a tool of the table.
+const EVERYWHERE: &[&str] =
+    &["apt-config", "chroot", "cp", "env", "id", "mkfifo", "sh", "tar", "unshare"];
+
+/// Whether a program may be called: it is in the table, or everywhere.
+pub fn is_known_program(name: &str) -> bool {
+    let in_table = TOOLS.iter().any(|tool| match &tool.look {
+        Look::Program(names) => names.contains(&name),
+        Look::Versioned { program, .. } | Look::UnlessRoot(program) => *program == name,
+        Look::File { .. } | Look::Arm64Programs => false,
+    });
+    in_table || EVERYWHERE.contains(&name)
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,13 +1,14 @@
 //! Setting up a machine that is made of a temporary directory: its programs are shell scripts that print versions, and its
 //! apt-get installs more of them.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use feeder_host::{
     Consent, Host, HostError, Look, Need, NotInstalled, Privilege, Supply, TOOLS, inventory_of,
     require_on,
 };
+use feeder_process::Cmd;
 use feeder_ui::{Exit, Expected, Progress};
 use tempfile::TempDir;
 
@@ -95,9 +96,16 @@ impl Machine {
         fs::write(file, text).expect("a file");
     }
 
+    /// Another process writes it: a file that this one has open for writing, or one forked from it meanwhile, could not be
+    /// started.
     fn script(&self, path: &str, text: &str) {
-        self.write(path, &text.replace("@ROOT@", self.host.root.as_str()));
-        fs::set_permissions(self.at(path), fs::Permissions::from_mode(0o755)).expect("permissions");
+        let write = "mkdir -p \"${0%/*}\" && cat >\"$0\" && chmod 755 \"$0\"";
+        let text = text.replace("@ROOT@", self.host.root.as_str());
+        Cmd::new("sh")
+            .args(["-c", write, self.at(path).as_str()])
+            .stdin(text)
+            .run()
+            .expect("a script");
     }
 
     fn read(&self, path: &str) -> String {
@@ -124,7 +132,7 @@ fn a_bare_bookworm_gets_everything_and_then_nothing_more() {
     assert_eq!(calls.len(), 3, "{log}");
     assert!(calls[0].ends_with("update"), "{log}");
     assert!(
-        calls[1].contains("--no-install-recommends arch-test cpio debian-archive-keyring"),
+        calls[1].contains("--no-install-recommends arch-test busybox cpio debian-archive-keyring"),
         "{log}"
     );
     assert!(
