@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use anstream::adapter::strip_str;
 use anstyle::{AnsiColor, Style};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -19,6 +18,8 @@ const WHOLE: u64 = 1000;
 pub(super) struct Bars {
     multi: MultiProgress,
     open: Mutex<BTreeMap<TaskId, Open>>,
+    /// Writes a line that stays. Ours and not indicatif's, which fills lines with spaces instead of ending them.
+    write: Box<dyn Fn(&str) + Send + Sync>,
 }
 
 struct Open {
@@ -30,18 +31,16 @@ struct Open {
 
 impl Bars {
     pub(super) fn new() -> Self {
-        Self::on(ProgressDrawTarget::stderr())
+        Self::on(ProgressDrawTarget::stderr(), crate::output::talk)
     }
 
-    fn on(target: ProgressDrawTarget) -> Self {
-        Self { multi: MultiProgress::with_draw_target(target), open: Mutex::default() }
+    fn on(target: ProgressDrawTarget, write: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        let multi = MultiProgress::with_draw_target(target);
+        Self { multi, open: Mutex::default(), write: Box::new(write) }
     }
 
     fn line(&self, text: &str) {
-        let plain = anstream::stderr().current_choice() == anstream::ColorChoice::Never;
-        let text = if plain { strip_str(text).to_string() } else { text.to_owned() };
-        // A terminal that is gone has no reader to tell.
-        let _lost = self.multi.println(text);
+        self.multi.suspend(|| (self.write)(text));
     }
 }
 
@@ -193,7 +192,7 @@ mod tests {
             Ok(())
         }
         fn write_str(&self, text: &str) -> io::Result<()> {
-            let text = strip_str(text).to_string();
+            let text = anstream::adapter::strip_str(text).to_string();
             self.with(|grid| text.chars().for_each(|character| grid.put(character)));
             Ok(())
         }
@@ -208,7 +207,9 @@ mod tests {
 
     fn screen() -> (Progress, Screen) {
         let screen = Screen::default();
-        let bars = Bars::on(ProgressDrawTarget::term_like(Box::new(screen.clone())));
+        let below = screen.clone();
+        let write = move |line: &str| below.write_line(line).expect("a screen of ours");
+        let bars = Bars::on(ProgressDrawTarget::term_like(Box::new(screen.clone())), write);
         (Progress { sink: Arc::new(bars) }, screen)
     }
 
