@@ -48,7 +48,7 @@ pub fn steps(site: &Site<'_>) -> Vec<Step> {
 
 /// Compares the master with the cluster and, with [`Mode::Apply`], changes what differs and verifies it.
 ///
-/// The master is tried at its own address first, then at [`Access::first_contact`]. Its address is changed under a dead man's
+/// The master is tried at [`Access::first_contact`] if there is one, then at its own address. Its address is changed under a dead man's
 /// switch: unless it is reached at the new one, it takes the old one back.
 ///
 /// # Errors
@@ -86,21 +86,23 @@ pub fn provision(
 }
 
 fn connect(cluster: &Cluster, access: &Access) -> Result<Ssh, ProvisionError> {
-    let name = cluster.master.name.as_str();
-    let Some(mut options) = access.node(cluster, name) else {
+    let Some(mut at_home) = access.node(cluster, cluster.master.name.as_str()) else {
         unreachable!("the master is a node of its cluster")
     };
-    options.host_keys = access.host_keys;
-    let first_contact = access.first_contact(cluster);
+    at_home.host_keys = access.host_keys;
     let failed = |source: RemoteError| ProvisionError::Unreachable {
         source,
         first_contact_missing: access.first_contact.is_none(),
     };
-    match (Ssh::connect(options), first_contact) {
-        (Ok(ssh), _) => Ok(ssh),
-        (Err(error), Some(there)) if error.is_transient() => Ssh::connect(there).map_err(failed),
-        (Err(error), _) => Err(failed(error)),
+    // Who names another address expects it there; nobody answering takes long to find out.
+    if let Some(elsewhere) = access.first_contact(cluster) {
+        match Ssh::connect(elsewhere) {
+            Ok(ssh) => return Ok(ssh),
+            Err(error) if error.is_transient() => {}
+            Err(error) => return Err(failed(error)),
+        }
     }
+    Ssh::connect(at_home).map_err(failed)
 }
 
 fn suitable(cluster: &Cluster, survey: &Survey) -> Result<(), ProvisionError> {

@@ -7,6 +7,7 @@ use clap::{
     Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
     builder::PossibleValuesParser,
 };
+use feeder_host::Consent;
 use feeder_process::interrupt;
 use feeder_scenario::{Options, Ran, RunDirError, Scenario, Stage, StageOptions};
 use feeder_ui::{Exit, Expected, Progress};
@@ -52,6 +53,9 @@ struct Run {
     /// Keep disks and other large files when a run ends
     #[arg(long)]
     keep: bool,
+    /// Install host tools that are missing without asking; CI=true says the same
+    #[arg(long)]
+    yes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -115,6 +119,7 @@ fn obey<S: Stage>(
                 keep_scratch: run.keep,
                 stage: StageOptions {
                     machine: machine.unwrap_or_default().to_owned(),
+                    consent: Consent::from_flag(run.yes),
                     progress: progress.clone(),
                 },
             };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use feeder_host::Consent;
 use feeder_ui::Progress;
 
 use crate::{
@@ -43,6 +44,8 @@ pub trait Stage: Sized {
 pub struct StageOptions {
     /// One of [`Stage::MACHINES`].
     pub machine: String,
+    /// Whether tools that are missing may be installed without asking.
+    pub consent: Consent,
     /// Where long preparations (fetching, building) say how far they are.
     pub progress: Progress,
 }

@@ -51,7 +51,11 @@ fn run_that_waits() {
         root: root.into(),
         keep_runs: 10,
         keep_scratch: false,
-        stage: StageOptions { machine: "none".into(), progress: Progress::silent() },
+        stage: StageOptions {
+            machine: "none".into(),
+            consent: feeder_host::Consent::Ask,
+            progress: Progress::silent(),
+        },
     };
     let scenario = Scenario { name: "forever", about: "never ends", run: forever };
     let ran = feeder_scenario::run(&scenario, &options).unwrap();

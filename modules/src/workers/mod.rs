@@ -55,7 +55,9 @@ fn config_txt(site: &Site<'_>) -> String {
     };
     format!(
         "# Written by feeder (module workers): changes made here are undone.\n\
-         arm_64bit=1\nkernel={KERNEL}\nauto_initramfs=0\n{initramfs}enable_uart=1\nupstream_kernel={}\n",
+         arm_64bit=1\nkernel={KERNEL}\nauto_initramfs=0\n{initramfs}enable_uart=1\nupstream_kernel={}\n\
+         # Headless: the cut-down start_cd.elf, a quarter of the size, and the memory it leaves.\n\
+         gpu_mem=16\n",
         u8::from(!site.survey.nfs_root_built_in),
     )
 }

@@ -71,7 +71,11 @@ fn played(names: &[&str]) -> (tempfile::TempDir, Vec<Ran>) {
         root: Utf8PathBuf::try_from(guard.path().to_owned()).unwrap(),
         keep_runs: 10,
         keep_scratch: false,
-        stage: StageOptions { machine: "virt".into(), progress: Progress::silent() },
+        stage: StageOptions {
+            machine: "virt".into(),
+            consent: feeder_host::Consent::Ask,
+            progress: Progress::silent(),
+        },
     };
     let play = |name: &&str| {
         let scenario = TABLE.iter().find(|scenario| scenario.name == *name).unwrap();

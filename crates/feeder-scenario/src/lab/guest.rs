@@ -20,7 +20,10 @@ const MILESTONES: &[(&str, &str)] = &[
 /// Lines after which a boot stands still until somebody helps: a part of the line, and what it means. The last words on a
 /// console name the cause; waiting on would only hide it.
 const DEAD_ENDS: &[(&str, &str)] = &[
-    ("server replied: Permission denied", "may not mount its root: the server has no export for it"),
+    (
+        "server replied: Permission denied",
+        "may not mount its root: the server has no export for it",
+    ),
     ("access denied by server", "may not mount its state: the server has no export for it"),
     ("Give root password for maintenance", "is in emergency mode"),
     ("You are in emergency mode", "is in emergency mode"),

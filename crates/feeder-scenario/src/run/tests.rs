@@ -63,7 +63,11 @@ fn play_it(run: fn(&mut Bare) -> Verdict, machine: &str, interrupt: &'static Ato
         root: root.clone(),
         keep_runs: 10,
         keep_scratch: false,
-        stage: StageOptions { machine: machine.into(), progress: Progress::silent() },
+        stage: StageOptions {
+            machine: machine.into(),
+            consent: feeder_host::Consent::Ask,
+            progress: Progress::silent(),
+        },
     };
     let scenario = Scenario { name: "bare", about: "nothing", run };
     let clock = Arc::new(FakeClock::default());

@@ -1,0 +1,64 @@
+//! What all nodes of a lab share.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
+
+use camino::Utf8PathBuf;
+use feeder_cluster::Cluster;
+use feeder_lan::Lan;
+use feeder_machine::Profile;
+use feeder_modules::Access;
+use feeder_remote::UserConfig;
+
+use crate::{Deadline, Story};
+
+/// How long the master may take to show up at its new address, in vCPU seconds.
+const NEW_ADDRESS: u64 = 60;
+
+pub(crate) struct Bench {
+    pub(crate) story: Story,
+    pub(crate) cluster: Cluster,
+    pub(crate) lan: Lan,
+    /// The machine under the workers, and its name. The master is always on the usual one, which has a disk that can be
+    /// snapshotted and a faster network.
+    pub(crate) machine: Profile,
+    pub(crate) machine_name: String,
+    /// What `serial0` is called by the kernel on that machine.
+    pub(crate) serial0: String,
+    /// How much more work the machine makes of everything, against the usual one.
+    pub(crate) slowness: u64,
+    pub(crate) identity: Utf8PathBuf,
+    pub(crate) known_hosts: Utf8PathBuf,
+    pub(crate) forwards: BTreeMap<String, std::net::SocketAddr>,
+}
+
+impl Bench {
+    /// How this cluster is reached from here: through the LAN's router, with the image's key, and nothing of the user's.
+    pub(crate) fn access(&self) -> Access {
+        let mut access = Access::new(&self.known_hosts);
+        access.identity = Some(self.identity.clone());
+        access.config = UserConfig::Ignored;
+        access.at.clone_from(&self.forwards);
+        let (story, master) = (self.story.clone(), vec![self.cluster.master.name.to_string()]);
+        let (began, budget) = (OnceLock::new(), self.budget(NEW_ADDRESS));
+        access.patience = Arc::new(move |_| {
+            let now = story.reading_of(&master);
+            let start = *began.get_or_init(|| now);
+            !story.interrupted()
+                && story.guests().fate_of(&master).is_none()
+                && Deadline::new(start, budget).expired(now).is_none()
+        });
+        access
+    }
+
+    /// The QEMU machine under a node.
+    pub(crate) fn machine_of(&self, node: &str) -> Profile {
+        if node == self.cluster.master.name.as_str() {
+            Profile::virt()
+        } else {
+            self.machine.clone()
+        }
+    }
+}
