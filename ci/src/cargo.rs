@@ -37,6 +37,15 @@ impl Workspace {
         Ok(Self { cargo, ..known })
     }
 
+    /// What `cargo metadata` prints about every package that is built here, ours or not.
+    pub(crate) fn resolved(&self) -> Result<Vec<u8>, CiError> {
+        // For the platform we are on: what others need was never fetched.
+        let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+        let args =
+            ["metadata", "--format-version", "1", "--locked", "--filter-platform", &platform];
+        Ok(self.cargo().args(args).run().map_err(|error| CiError::Cargo(error.to_string()))?.stdout)
+    }
+
     /// A call of cargo in this workspace, without [`package_variables`].
     pub(crate) fn cargo(&self) -> Cmd {
         nested(&self.cargo, &self.root)

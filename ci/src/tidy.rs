@@ -3,6 +3,7 @@
 //! Each check takes the files and gives findings; nothing is changed but by [`fix`], which writes generated files again.
 
 mod generated;
+mod layers;
 mod licences;
 mod rules;
 
@@ -75,7 +76,12 @@ pub fn check(workspace: &Workspace) -> Result<Vec<Finding>, CiError> {
     findings.extend(rules::no_place_of_the_checkout(&files, root));
     findings.extend(rules::programs_are_in_the_table(&files));
     findings.extend(generated::stale(root));
-    findings.extend(licences::check(workspace)?);
+    let metadata = workspace.resolved()?;
+    findings.extend(
+        licences::judge(&fs_err::read_to_string(root.join("deny.toml"))?, &metadata)
+            .map_err(CiError::Cargo)?,
+    );
+    findings.extend(layers::judge(&metadata).map_err(CiError::Cargo)?);
     Ok(findings)
 }
 

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 const CARGO: &str = r#"#!/bin/sh
 echo "$*" >>@ROOT@/target/calls
 case "$1" in
-metadata) echo '{"packages": []}';;
+metadata) echo '{"packages": [], "resolve": {"nodes": []}}';;
 nextest) echo '     Summary [   1.2s] 40 tests run: 40 passed, 2 skipped';;
 test) echo 'test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured';;
 clippy) [ ! -e @ROOT@/target/warnings ] || { echo 'warning: unused'; exit 101; };;

@@ -9,8 +9,8 @@ use crate::{Context, Outcome, Run, format::NotPrinted};
 /// Check the repository's own rules
 ///
 /// Modules have a README, crates inherit the workspace's lints, no package mirror and no directory of this checkout is
-/// named, generated files are what the code says, dependencies keep to deny.toml. Findings go to stdout, one a line; there
-/// being any is exit code 1.
+/// named, programs that are called are among the host tools, generated files are what the code says, crates keep to their
+/// layers and dependencies to deny.toml. Findings go to stdout, one a line; there being any is exit code 1.
 #[derive(Debug, Args)]
 pub(crate) struct Tidy {
     /// Write generated files again

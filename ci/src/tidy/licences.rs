@@ -6,7 +6,6 @@ use camino::Utf8PathBuf;
 use serde::Deserialize;
 
 use super::Finding;
-use crate::{CiError, Workspace};
 
 #[derive(Deserialize)]
 struct Deny {
@@ -38,17 +37,8 @@ struct Package {
     source: Option<String>,
 }
 
-pub(super) fn check(workspace: &Workspace) -> Result<Vec<Finding>, CiError> {
-    let deny = fs_err::read_to_string(workspace.root.join("deny.toml"))?;
-    // The platform we are on: the manifests of others were never fetched.
-    let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    let args = ["metadata", "--format-version", "1", "--locked", "--filter-platform", &platform];
-    let output =
-        workspace.cargo().args(args).run().map_err(|error| CiError::Cargo(error.to_string()))?;
-    judge(&deny, &output.stdout).map_err(CiError::Cargo)
-}
-
-fn judge(deny: &str, metadata: &[u8]) -> Result<Vec<Finding>, String> {
+/// Every dependency in what `cargo metadata` printed that `deny` (the text of `deny.toml`) does not allow.
+pub(super) fn judge(deny: &str, metadata: &[u8]) -> Result<Vec<Finding>, String> {
     let deny: Deny = toml::from_str(deny).map_err(|error| format!("deny.toml: {error}"))?;
     let metadata: Metadata = serde_json::from_slice(metadata).map_err(|error| error.to_string())?;
     let mut findings = Vec::new();
