@@ -72,15 +72,18 @@ pub fn plan(recipe: &Recipe, lock: &Lock, ssh_key: &Utf8Path) -> Result<Derivati
     let packages = lock.of_sets(&sets)?;
     let mut derivation = Derivation::new(&recipe.name)
         .input("make", MAKE)
+        .input("scripts", Digest::of(root::SCRIPTS.concat()).to_string())
         .input("recipe", recipe.digest().to_string())
         .input("packages", lock.digest_of(&packages).to_string())
         .input("ssh-key", public(ssh_key)?.trim());
     // The bytes they write are theirs to decide.
     for (tool, flag) in [
         ("mmdebstrap", "--version"),
+        ("dpkg", "--version"),
         ("mke2fs", "-V"),
         ("mkfs.vfat", "--help"),
         ("mcopy", "--version"),
+        ("zstd", "--version"),
     ] {
         let output = Cmd::new(tool).arg(flag).env("LC_ALL", "C").output();
         let output = output.map_err(ImageError::process(format!("ask {tool} for its version")))?;

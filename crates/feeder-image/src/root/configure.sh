@@ -17,5 +17,5 @@ systemctl --quiet enable $UNITS_ENABLED
 echo "feeder: initramfs"
 for modules in /usr/lib/modules/*; do
 	kernel=${modules##*/}
-	mkinitramfs -o "/boot/initrd.img-$kernel" "$kernel"
+	mkinitramfs -c zstd -l 1 -o "/boot/initrd.img-$kernel" "$kernel"
 done

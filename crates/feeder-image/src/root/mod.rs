@@ -9,6 +9,10 @@ use crate::disk::ext4::{self, Ext4};
 use crate::recipe::OverlayFile;
 use crate::{ImageError, Lock, LockedPackage, Recipe, repository};
 
+/// What the build runs: the hook outside the new root, the settings inside it, and what makes the file system.
+pub(crate) const SCRIPTS: [&str; 3] =
+    [include_str!("hook.sh"), include_str!("configure.sh"), include_str!("pack.sh")];
+
 /// What came out: all in one directory that the caller removes.
 pub(crate) struct Root {
     /// Image of the file system.
@@ -63,16 +67,16 @@ impl Job<'_> {
         fs_err::write(work.join("packages"), list)?;
         fs_err::write(work.join("filters"), filters(self.recipe))?;
         fs_err::write(work.join("variables"), self.variables())?;
-        fs_err::write(work.join("configure.sh"), include_str!("configure.sh"))?;
-        let hook = format!("{}{}", self.variables(), include_str!("hook.sh"));
+        let [hook, configure, pack] = SCRIPTS;
+        fs_err::write(work.join("configure.sh"), configure)?;
+        let hook = format!("{}{hook}", self.variables());
         fs_err::write(work.join("hook.sh"), hook)?;
         let make = ext4::make(
             &self.ext4(),
             work.join("tree").as_str(),
             work.join("out/root.ext4").as_str(),
         );
-        let pack =
-            format!("{}{}{}\n", self.variables(), include_str!("pack.sh"), make.command_line());
+        let pack = format!("{}{pack}{}\n", self.variables(), make.command_line());
         fs_err::write(work.join("pack.sh"), pack)?;
         for (path, file) in &self.recipe.root_files {
             write_file(&work.join("overlay").join(path), file)?;

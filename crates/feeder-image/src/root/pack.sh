@@ -22,11 +22,20 @@ cp "$WORK/filters" etc/dpkg/dpkg.cfg.d/90feeder
 ln -sf ../run/systemd/resolve/stub-resolv.conf etc/resolv.conf
 # The first boot gives it its identity.
 echo uninitialized >etc/machine-id
+# Everything that follows an update of /usr was done while the packages were configured: no need to do it again.
+for dir in etc var; do
+	printf 'TIMESTAMP_NSEC=%s000000000\n' "$SOURCE_DATE_EPOCH" >"$dir/.updated"
+done
+
+# It was packed in haste, since in an emulator.
+initrd=$(echo boot/initrd.img-*)
+zstd --quiet --decompress --stdout "$initrd" >"$WORK/initramfs.cpio"
+zstd --quiet -19 --stdout "$WORK/initramfs.cpio" >"$WORK/out/initramfs8"
+cp "$WORK/out/initramfs8" "$initrd"
 
 find . -newermt "@$SOURCE_DATE_EPOCH" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 
 cp boot/vmlinuz-* "$WORK/out/vmlinuz"
-cp boot/initrd.img-* "$WORK/out/initramfs8"
 for name in $DEVICE_TREES; do
 	cp usr/lib/linux-image-*/broadcom/"$name" "$WORK/out/"
 done
