@@ -174,7 +174,9 @@ pub fn plan(steps: &[Step], facts: &Facts) -> HostPlan {
             let id = resource.id();
             let hears = notifies.iter().filter(|notify| notify.hears(&id, resource.path()));
             change.owes = hears.map(|notify| notify.action.key()).collect();
-            if resource.path().is_some_and(crate::step::is_unit_source) {
+            // Packages bring units, and do not tell systemd themselves.
+            let package = matches!(resource, Resource::Package(_));
+            if package || resource.path().is_some_and(crate::step::is_unit_source) {
                 change.owes.push(DAEMON_RELOAD.into());
             }
             owed.extend(change.owes.iter().cloned());

@@ -112,7 +112,11 @@ fn a_daemon_that_starts_now_is_not_restarted() {
     machine.apply(&steps).unwrap();
     assert_eq!(
         machine.log(),
-        ["systemctl enable dnsmasq.service", "systemctl start dnsmasq.service"]
+        [
+            "systemctl is-enabled -q dnsmasq.service",
+            "systemctl enable dnsmasq.service",
+            "systemctl start dnsmasq.service"
+        ]
     );
 }
 
@@ -213,7 +217,12 @@ fn units_are_read_again_before_they_are_used_and_only_once() {
     machine.apply(&steps).unwrap();
     assert_eq!(
         machine.log(),
-        ["systemctl daemon-reload", "systemctl enable a.service", "systemctl start a.service"]
+        [
+            "systemctl daemon-reload",
+            "systemctl is-enabled -q a.service",
+            "systemctl enable a.service",
+            "systemctl start a.service"
+        ]
     );
     // Owed by a run that was cut off, and nothing else to do.
     machine.write("run/pending/daemon-reload", "");

@@ -19,7 +19,8 @@
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 
-say() { echo "feeder: $*" >/dev/console; }
+# Into the kernel's log, which is shown on every console and still there after the boot.
+say() { echo "<4>feeder: $*" >/dev/kmsg; }
 
 # attempt WHAT COMMAND...: until it works, with its own words on the console.
 attempt() {

@@ -21,8 +21,9 @@ fn command_line(site: &Site<'_>, worker: &Worker) -> String {
     let (cluster, layout) = (site.cluster, site.layout);
     let (name, master) = (&worker.name, cluster.master.address);
     let words = [
-        "console=serial0,115200".to_owned(),
+        // The last one is /dev/console: a worker has no screen, and what its first processes say must reach the serial line.
         "console=tty1".to_owned(),
+        "console=serial0,115200".to_owned(),
         "root=/dev/nfs".to_owned(),
         format!("nfsroot={master}:{},vers=3,tcp,nolock", layout.generation_root()),
         "ro".to_owned(),

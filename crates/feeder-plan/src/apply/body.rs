@@ -90,7 +90,9 @@ fn access(path: &Utf8Path, Access { mode, user, group }: &Access) -> String {
 pub(super) fn packages(names: &[&str]) -> String {
     format!(
         r#"export DEBIAN_FRONTEND=noninteractive
-apt() {{ apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"; }}
+# Packages neither start their services nor make systemd read its units again, each of them anew: that is done once,
+# for the units that are wanted. What is asked of systemctl meanwhile takes effect on disk.
+apt() {{ SYSTEMD_OFFLINE=1 apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"; }}
 # What an interrupted run left half unpacked stops apt.
 for left in /var/lib/dpkg/updates/[0-9]*; do if [ -e "$left" ]; then dpkg --configure -a; break; fi; done
 install() {{ apt install --no-install-recommends "$@"; }}
@@ -113,6 +115,10 @@ fn unit(name: &str, verbs: &[UnitVerb]) -> String {
                 restart = quote(&format!("restart:{name}")),
                 reload = quote(&format!("reload:{name}")),
             ),
+            // Installing its package may have done it.
+            UnitVerb::Enable => {
+                format!("systemctl is-enabled -q {name} || systemctl enable {name}")
+            }
             verb => format!("systemctl {} {name}", verb.word()),
         });
     }
