@@ -136,18 +136,13 @@ impl PrivateApt {
             ProcessError::Failed { stderr_tail, .. } => stderr_tail.as_str(),
             _ => "",
         };
-        let unsigned =
-            ["NO_PUBKEY", "not signed", "couldn't be verified", "Missing key", "GPG error"];
-        if unsigned.iter().any(|words| said.contains(words)) || !Utf8Path::new(KEYRING).exists() {
+        let no_keyring = !Utf8Path::new(KEYRING).exists();
+        if no_keyring || is_unsigned(said) {
             return Err(ImageError::Signature {
                 suite: SUITE.into(),
                 mirror: mirror.clone(),
                 keyring: KEYRING.into(),
-                said: if said.is_empty() {
-                    "there is no such file".into()
-                } else {
-                    said.trim().into()
-                },
+                said: if no_keyring { "there is no such file".into() } else { said.trim().into() },
             });
         }
         Err(ImageError::process(format!("read the index of {SUITE} from {mirror}"))(failed))
@@ -217,6 +212,12 @@ impl PrivateApt {
             .map(|text| Stanza(text.to_owned()))
             .collect())
     }
+}
+
+/// Whether apt refused the index because of its signature.
+fn is_unsigned(said: &str) -> bool {
+    // By gpgv, by sqv, and when there is none.
+    ["NO_PUBKEY", "Missing key", "is not signed"].iter().any(|words| said.contains(words))
 }
 
 /// The proxy that this machine's apt uses, as lines of configuration. Without it the archive may be out of reach.
@@ -300,6 +301,19 @@ mod tests {
             Inst tzdata [2025a-1] (2025b-4 Debian:13.1/stable [all])\n\
             Conf libc6 (2.41-12 Debian:13.1/stable [arm64])\n";
         assert_eq!(installed(text), ["libc6=2.41-12", "tzdata=2025b-4"]);
+    }
+
+    #[test]
+    fn tells_a_missing_key_from_a_missing_network() {
+        let gpgv = "W: GPG error: http://a.example.test/debian trixie InRelease: The following signatures couldn't be \
+                    verified because the public key is not available: NO_PUBKEY 6ED0E7B82643E131";
+        let sqv = "Err:1 http://a.example.test/debian trixie InRelease\n  Sub-process /usr/bin/sqv returned an error \
+                   code (1), error message is: Missing key 6ED0E7B82643E131, which is needed to verify signature.";
+        let none =
+            "E: The repository 'http://a.example.test/debian trixie InRelease' is not signed.";
+        let down = "E: Failed to fetch http://a.example.test/debian/dists/trixie/InRelease  Could not connect";
+        assert!([gpgv, sqv, none].into_iter().all(is_unsigned));
+        assert!(!is_unsigned(down));
     }
 
     #[test]
