@@ -32,8 +32,7 @@ pub(crate) fn netboots(lab: &mut Lab, worker: &Node) -> Verdict {
     worker.fetched_its_generation(lab)?;
     // Strict: the only key that is accepted is the one that provisioning recorded.
     worker.until_ssh()?;
-    worker.says("hostname", worker.name())?;
-    worker.root_is_an_overlay_over_nfs()
+    worker.is_diskless_with_an_overlay_root()
 }
 
 fn survives_a_power_cut(lab: &mut Lab, worker: &Node) -> Verdict {
@@ -54,10 +53,12 @@ fn is_confined(lab: &mut Lab, worker: &Node) -> Verdict {
     };
     worker.refuses(
         "write to its generation",
-        &format!("{} && touch /mnt/try/mark", mount(generation.as_str())),
+        &format!(
+            "{} || exit; touch /mnt/try/mark; said=$?; umount /mnt/try; exit $said",
+            mount(generation.as_str())
+        ),
         &["Read-only file system"],
     )?;
-    worker.run("umount /mnt/try")?;
     worker.refuses(
         "mount another worker's state",
         &mount(state.as_str()),

@@ -2,6 +2,8 @@
 
 use crate::{Event, Firmware};
 
+const OFFER: &str = "OFFER";
+
 /// Where in its life an event puts a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Point {
@@ -9,6 +11,8 @@ pub(crate) enum Point {
     On,
     /// It came to a point with a name.
     At(String),
+    /// It heard of a server.
+    Offer,
     /// It got one more file of this many bytes.
     File(u64),
     /// It can be used.
@@ -23,9 +27,12 @@ impl Point {
         Some(match event {
             Event::PowerOn { .. } => Self::On,
             Event::PowerOff { .. } => Self::Off,
-            Event::Firmware(Firmware::Offer { accepted: true, .. }) => Self::At("OFFER".into()),
+            Event::Firmware(Firmware::Offer { accepted: true, .. }) => Self::Offer,
             Event::Firmware(Firmware::Fetched { bytes, .. }) => Self::File(*bytes),
-            Event::Firmware(Firmware::Starts { kernel, .. }) => Self::At(kernel.clone()),
+            Event::Firmware(Firmware::Starts { kernel, .. }) => {
+                let file = kernel.rsplit('/').next().unwrap_or(kernel);
+                Self::At(file.to_owned())
+            }
             Event::Milestone { name, .. } => Self::At(name.clone()),
             Event::Ready { name } => Self::Up(name.clone()),
             _ => return None,
@@ -44,17 +51,30 @@ enum Link {
 }
 
 impl Chain {
-    /// Adds a point. Files in a row are one link.
+    /// Adds a point. The firmware asks around and fetches in two rounds, which read as one: an OFFER is told once, and all
+    /// files are one link.
     pub fn push(&mut self, point: Point) {
-        match (point, self.0.last_mut()) {
-            (Point::File(more), Some(Link::Files { count, bytes })) => {
-                *count += 1;
-                *bytes += more;
+        match point {
+            Point::File(more) => {
+                let files = self.0.iter_mut().rev().find_map(|link| match link {
+                    Link::Files { count, bytes } => Some((count, bytes)),
+                    Link::Named(_) => None,
+                });
+                match files {
+                    Some((count, bytes)) => {
+                        *count += 1;
+                        *bytes += more;
+                    }
+                    None => self.0.push(Link::Files { count: 1, bytes: more }),
+                }
             }
-            (Point::File(bytes), _) => self.0.push(Link::Files { count: 1, bytes }),
-            (Point::At(name) | Point::Up(name), _) => self.0.push(Link::Named(name)),
-            (Point::On, _) => self.0.push(Link::Named("power on".into())),
-            (Point::Off, _) => {}
+            Point::Offer
+                if self.0.iter().any(|link| matches!(link, Link::Named(name) if name == OFFER)) => {
+            }
+            Point::Offer => self.0.push(Link::Named(OFFER.into())),
+            Point::At(name) | Point::Up(name) => self.0.push(Link::Named(name)),
+            Point::On => self.0.push(Link::Named("power on".into())),
+            Point::Off => {}
         }
     }
 }

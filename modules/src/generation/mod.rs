@@ -12,8 +12,9 @@ pub(crate) const INIT: &str = "/usr/lib/feeder/worker-init";
 pub(crate) const KERNEL: &str = "kernel8.img";
 pub(crate) const INITRAMFS: &str = "initramfs8";
 
-/// Units that have no place on a worker: the master's services, first-boot work, swap, and timers with which all workers
-/// would load the master's one disk at the same moment.
+/// Units that have no place on a worker: the master's services, first-boot work, swap, timers with which all workers would
+/// load the master's one disk at the same moment, and whatever manages networks: a worker's address is set by the kernel and
+/// carries its root, and its name servers are written down.
 const MASKED: &[&str] = &[
     "apt-daily-upgrade.timer",
     "apt-daily.timer",
@@ -22,15 +23,24 @@ const MASKED: &[&str] = &[
     "dpkg-db-backup.timer",
     "e2scrub_all.timer",
     "e2scrub_reap.service",
+    "fsidd.service",
     "fstrim.timer",
     "man-db.timer",
+    "nfs-blkmap.service",
     "nfs-server.service",
+    "nfsdcld.service",
     "regenerate_ssh_host_keys.service",
     "resize2fs_once.service",
+    "rpc-statd-notify.service",
+    "rpcbind.service",
+    "rpcbind.socket",
     "rpi-resize.service",
     "rpi-setup-loop@.service",
     "sshd-keygen.service",
     "systemd-networkd-wait-online.service",
+    "systemd-networkd.service",
+    "systemd-networkd.socket",
+    "systemd-resolved.service",
     "userconfig.service",
 ];
 

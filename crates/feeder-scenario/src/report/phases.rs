@@ -62,6 +62,12 @@ impl Walk {
                     *leg = Leg::Files;
                 }
             }
+            // The second round of asking lies between files.
+            Point::Offer if matches!(self.leg, Some((Leg::Files, _))) => {}
+            Point::Offer => {
+                self.end(now, "OFFER");
+                self.leg = Some((Leg::Boot, now));
+            }
             Point::At(name) => {
                 self.end(now, &name);
                 self.leg = Some((Leg::Boot, now));
