@@ -22,6 +22,8 @@ pub struct Recipe {
     pub boot_files: Vec<String>,
     /// Name of the machine before anybody gave it another.
     pub hostname: String,
+    /// Contents of `/etc/machine-id`: empty, or `uninitialized` (machine-id(5), "First boot semantics").
+    pub(crate) machine_id: String,
     pub(crate) user: User,
     pub(crate) disk: Disk,
     pub(crate) boot: Boot,

@@ -100,6 +100,7 @@ impl Job<'_> {
             ("WORK", self.work.to_string()),
             ("ARCHITECTURE", self.lock.architecture.clone()),
             ("SOURCE_DATE_EPOCH", self.time().to_string()),
+            ("MACHINE_ID", self.recipe.machine_id.clone()),
             ("USER_NAME", user.name.clone()),
             ("USER_ID", user.uid.to_string()),
             ("USER_GROUPS", user.groups.join(",")),

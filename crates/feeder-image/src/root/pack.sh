@@ -20,8 +20,7 @@ rm -f etc/*- etc/.pwd.lock var/lib/dpkg/*-old var/cache/debconf/*-old var/lib/sy
 mkdir -p boot/firmware
 cp "$WORK/filters" etc/dpkg/dpkg.cfg.d/90feeder
 ln -sf ../run/systemd/resolve/stub-resolv.conf etc/resolv.conf
-# The first boot gives it its identity.
-echo uninitialized >etc/machine-id
+printf '%s' "$MACHINE_ID" >etc/machine-id
 # Everything that follows an update of /usr was done while the packages were configured: no need to do it again.
 for dir in etc var; do
 	printf 'TIMESTAMP_NSEC=%s000000000\n' "$SOURCE_DATE_EPOCH" >"$dir/.updated"
