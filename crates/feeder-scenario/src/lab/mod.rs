@@ -25,7 +25,7 @@ use feeder_modules::Layout;
 
 use self::{bench::Bench, images::Images, node::BootsFrom};
 pub use self::{firmware::BootRecord, node::Node, provision::Provision};
-use crate::{Class, Failure, OrFail, Stage, StageOptions, Steps, Story, Verdict};
+use crate::{Class, Event, Failure, OrFail, Stage, StageOptions, Steps, Story, Verdict};
 
 /// The MAC address of the master's network card. Any of a Raspberry Pi will do: its firmware boots from the card.
 const MASTER_MAC: [u8; 6] = [0xb8, 0x27, 0xeb, 0x00, 0x00, 0x64];
@@ -191,6 +191,15 @@ impl Stage for Lab {
             known_hosts: dir.file("known_hosts"),
             forwards,
             cluster,
+        });
+        // Steps are marked in the capture, for whoever looks at the frames.
+        let marks = Arc::downgrade(&bench);
+        story.journal().subscribe(move |record| {
+            if let (Event::StepStarted { number, name }, Some(bench)) =
+                (&record.event, marks.upgrade())
+            {
+                bench.lan.comment(&format!("step {number}: {name}"));
+            }
         });
         let disk = images.fresh_disk(story.dir())?;
         let mut nodes = BTreeMap::new();
