@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -63,10 +63,17 @@ impl Access {
     /// SSH to a node of the cluster where it belongs. None when the cluster has no node of that name.
     #[must_use]
     pub fn node(&self, cluster: &Cluster, name: &str) -> Option<SshOptions> {
-        let address = cluster.address_of(name)?;
-        let address =
-            self.at.get(name).copied().unwrap_or_else(|| SocketAddr::new(IpAddr::V4(address), SSH));
-        Some(self.ssh(&cluster.master.user, name, address))
+        Some(self.at_home(cluster, name, cluster.address_of(name)?))
+    }
+
+    /// SSH to the master where it belongs.
+    pub(crate) fn master(&self, cluster: &Cluster) -> SshOptions {
+        self.at_home(cluster, cluster.master.name.as_str(), cluster.master.address)
+    }
+
+    fn at_home(&self, cluster: &Cluster, name: &str, address: Ipv4Addr) -> SshOptions {
+        let home = SocketAddr::new(IpAddr::V4(address), SSH);
+        self.ssh(&cluster.master.user, name, self.at.get(name).copied().unwrap_or(home))
     }
 
     /// SSH to the master where it answers before it has its address.

@@ -68,10 +68,12 @@ pub fn provision(
 
     let first = plan(&steps, &gather(&host, &steps).map_err(feeder_plan::RunError::from)?)
         .about(format!("master, {}", cluster.master.address));
-    if mode == Mode::Plan || first.is_empty() {
-        if first.is_empty() {
-            record_keys(&host, &site, access)?;
-        }
+    if mode == Mode::Plan {
+        return Ok(Provisioned { plan: first, changed: 0 });
+    }
+    if first.is_empty() {
+        // The user's file may be new even when the master is not.
+        record_keys(&host, &site, access)?;
         return Ok(Provisioned { plan: first, changed: 0 });
     }
     let mut changed = 0;
@@ -86,9 +88,7 @@ pub fn provision(
 }
 
 fn connect(cluster: &Cluster, access: &Access) -> Result<Ssh, ProvisionError> {
-    let Some(mut at_home) = access.node(cluster, cluster.master.name.as_str()) else {
-        unreachable!("the master is a node of its cluster")
-    };
+    let mut at_home = access.master(cluster);
     at_home.host_keys = access.host_keys;
     let failed = |source: RemoteError| ProvisionError::Unreachable {
         source,
@@ -130,13 +130,11 @@ fn suitable(cluster: &Cluster, survey: &Survey) -> Result<(), ProvisionError> {
 fn change_address(host: Ssh, site: &Site<'_>, access: &Access) -> Result<Ssh, ProvisionError> {
     host.run(&network::switch_script(site))?;
     drop(host);
-    let name = site.cluster.master.name.as_str();
-    let Some(options) = access.node(site.cluster, name) else {
-        unreachable!("the master is a node of its cluster")
-    };
+    let options = access.master(site.cluster);
     let began = Instant::now();
-    let host = wait_until_reachable(&options, &mut || (access.patience)(began.elapsed()))
-        .map_err(|source| ProvisionError::NewAddress { host: name.to_owned(), source })?;
+    let host = wait_until_reachable(&options, &mut || (access.patience)(began.elapsed())).map_err(
+        |source| ProvisionError::NewAddress { host: site.cluster.master.name.to_string(), source },
+    )?;
     host.run(&network::confirm_script())?;
     Ok(host)
 }

@@ -81,7 +81,10 @@ fn apply(lab: &mut Lab) -> Verdict<Provisioned> {
     })?;
     let done =
         done.map_err(|error| Failure::expected("provisioning failed", &error).on(master.name()))?;
-    story.emit(Some(master.name()), Event::Provisioned { changed: done.changed, unchanged: 0 });
+    story.emit(
+        Some(master.name()),
+        Event::Provisioned { changed: done.changed, unchanged: done.plan.as_wanted },
+    );
     lab.first_contact = None;
     master.until_ssh()?;
     Ok(done)
