@@ -187,7 +187,8 @@ impl Node {
         };
         let initrd =
             boot.initramfs.as_ref().map(|file| write("initramfs", &file.bytes)).transpose()?;
-        let dtb = match bench.machine.device_tree {
+        let profile = bench.machine_of(self.name());
+        let dtb = match profile.device_tree {
             DeviceTree::Machine => None,
             DeviceTree::Given => {
                 boot.device_tree.as_ref().map(|file| write("dtb", &file.bytes)).transpose()?
@@ -201,7 +202,7 @@ impl Node {
         };
         Ok(Spec {
             name: self.name().to_owned(),
-            profile: bench.machine_of(self.name()),
+            profile,
             kernel: write("kernel", &boot.kernel.bytes)?,
             initrd,
             dtb,
