@@ -9,6 +9,12 @@ use crate::{Part, Site, template::render};
 pub(crate) const NAME: &str = "boot-server";
 
 const CONFIG: &str = "/etc/dnsmasq.d/feeder.conf";
+const NEIGHBOURS: &str = "/etc/sysctl.d/60-feeder-neighbours.conf";
+/// A 3B does not answer ARP while it fetches files (raspberrypi/firmware#975). The kernel asks five seconds after the first
+/// packet whether a neighbour is still there, and gives it up three seconds later, in the middle of a boot. arp(7)
+const PATIENT_ARP: &str = "# Written by feeder (module boot-server): changes made here are undone.\n\
+    # A 3B does not answer ARP while it fetches files: do not ask before it has booted.\n\
+    net.ipv4.neigh.*.delay_first_probe_time = 300\n";
 /// Transfers at a time; a board that probes and fetches holds up to four, and dnsmasq's default is 50.
 const TRANSFERS_PER_WORKER: usize = 4;
 
@@ -64,6 +70,14 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
         ))
         .with(Unit::new("dnsmasq.service").enabled().active())
         .notify(Notify::restart("dnsmasq.service").when([CONFIG]));
+    let step = if site.cluster.workers.iter().any(|worker| worker.board == Board::Pi3B) {
+        let apply = format!("/usr/lib/systemd/systemd-sysctl {NEIGHBOURS}");
+        step.with(File::new(NEIGHBOURS, PATIENT_ARP)).notify(
+            Notify::run("neighbours", "be patient with neighbours", apply).when([NEIGHBOURS]),
+        )
+    } else {
+        step
+    };
     Part { before_packages: vec![before], packages: vec!["dnsmasq"], steps: vec![step] }
 }
 
@@ -75,6 +89,14 @@ mod tests {
     #[test]
     fn proxy_dhcp_for_the_workers_and_nobody_else() {
         with_site(|site| insta::assert_snapshot!("dnsmasq", config(site)));
+    }
+
+    #[test]
+    fn the_kernel_gives_a_3b_up_only_where_there_is_none() {
+        let wants = |site: &Site<'_>| format!("{:?}", part(site).steps).contains(NEIGHBOURS);
+        with_site(|site| assert!(!wants(site)));
+        let text = include_str!("../../../fixtures/clusters/lab-raspi3b.toml");
+        with_cluster(text, |site| assert!(wants(site)));
     }
 
     #[test]
