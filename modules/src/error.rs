@@ -9,12 +9,12 @@ use feeder_ui::{Exit, Expected};
 #[derive(Debug, thiserror::Error)]
 pub enum ProvisionError {
     /// The master answers neither where it belongs nor where it might be.
-    #[error("cannot reach the master: {source}")]
+    #[error("cannot reach the master: {}{source}", elsewhere.as_ref().map_or_else(String::new, |first| format!("{first}; then, at its own address, ")))]
     Unreachable {
-        /// What the last attempt met.
-        source: RemoteError,
-        /// There was no other address to try.
-        first_contact_missing: bool,
+        /// What the attempt at its own address met.
+        source: Box<RemoteError>,
+        /// What the attempt at the address of first contact met, if there was one.
+        elsewhere: Option<String>,
     },
     /// The connection failed later.
     #[error(transparent)]
@@ -53,7 +53,8 @@ pub enum ProvisionError {
 impl Expected for ProvisionError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Remote(error) | Self::Unreachable { source: error, .. } => error.exit(),
+            Self::Remote(error) => error.exit(),
+            Self::Unreachable { source, .. } => source.exit(),
             Self::Run(error) => error.exit(),
             Self::Unsuitable { .. } => Exit::Input,
             Self::NewAddress { .. } | Self::KnownHosts { .. } => Exit::Failed,
@@ -62,10 +63,11 @@ impl Expected for ProvisionError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Unreachable { first_contact_missing: true, source } if source.is_transient() => Some(
+            Self::Unreachable { elsewhere: None, source } if source.is_transient() => Some(
                 "on first contact the master has another address: look it up in your router and say `--at NAME=ADDRESS`".into(),
             ),
-            Self::Remote(error) | Self::Unreachable { source: error, .. } => error.hint(),
+            Self::Remote(error) => error.hint(),
+            Self::Unreachable { source, .. } => source.hint(),
             Self::Run(error) => error.hint(),
             Self::NewAddress { .. } => Some(
                 "it takes its old address back by itself within five minutes; check `address`, `subnet` and `gateway` in cluster.toml".into(),

@@ -28,23 +28,12 @@ pub struct Part {
     pub steps: Vec<Step>,
 }
 
-/// One module.
-#[derive(Debug, Clone, Copy)]
-pub struct Module {
-    /// As plans show it, and the name of its folder with dashes.
-    pub name: &'static str,
-    /// Pure: the same site gives the same part.
-    pub part: fn(&Site<'_>) -> Part,
-}
+/// A module: the same site always gives the same part.
+pub type Module = fn(&Site<'_>) -> Part;
 
 /// All modules, in the order in which they are applied.
-pub static MODULES: &[Module] = &[
-    Module { name: network::NAME, part: network::part },
-    Module { name: generation::NAME, part: generation::part },
-    Module { name: nfs::NAME, part: nfs::part },
-    Module { name: workers::NAME, part: workers::part },
-    Module { name: boot_server::NAME, part: boot_server::part },
-];
+pub static MODULES: &[Module] =
+    &[network::part, generation::part, nfs::part, workers::part, boot_server::part];
 
 /// SHA-256 of a text, as hex: what `sha256sum` prints for a file that holds it.
 pub(crate) fn digest(text: &str) -> String {

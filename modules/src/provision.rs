@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use feeder_cluster::Cluster;
 use feeder_plan::{ApplyEvent, HostPlan, Mode, Report, Step, gather, plan, run};
-use feeder_remote::{Host, RemoteError, Ssh, wait_until_reachable};
+use feeder_remote::{Host, Ssh, wait_until_reachable};
 
 use crate::{Access, Layout, MODULES, Part, ProvisionError, Site, Survey, known_hosts, network};
 
@@ -23,7 +23,7 @@ pub struct Provisioned {
 /// All modules' steps, in order.
 #[must_use]
 pub fn steps(site: &Site<'_>) -> Vec<Step> {
-    let parts: Vec<Part> = MODULES.iter().map(|module| (module.part)(site)).collect();
+    let parts: Vec<Part> = MODULES.iter().map(|module| module(site)).collect();
     let mut packages = Step::new(PACKAGES).title("what the modules need");
     let mut steps = Vec::new();
     for part in &parts {
@@ -90,19 +90,17 @@ pub fn provision(
 fn connect(cluster: &Cluster, access: &Access) -> Result<Ssh, ProvisionError> {
     let mut at_home = access.master(cluster);
     at_home.host_keys = access.host_keys;
-    let failed = |source: RemoteError| ProvisionError::Unreachable {
-        source,
-        first_contact_missing: access.first_contact.is_none(),
-    };
+    let mut first = None;
     // Who names another address expects it there; nobody answering takes long to find out.
     if let Some(elsewhere) = access.first_contact(cluster) {
         match Ssh::connect(elsewhere) {
             Ok(ssh) => return Ok(ssh),
-            Err(error) if error.is_transient() => {}
-            Err(error) => return Err(failed(error)),
+            Err(error) if error.is_transient() => first = Some(error.to_string()),
+            Err(error) => return Err(error.into()),
         }
     }
-    Ssh::connect(at_home).map_err(failed)
+    Ssh::connect(at_home)
+        .map_err(|source| ProvisionError::Unreachable { source: source.into(), elsewhere: first })
 }
 
 fn suitable(cluster: &Cluster, survey: &Survey) -> Result<(), ProvisionError> {
@@ -115,6 +113,12 @@ fn suitable(cluster: &Cluster, survey: &Survey) -> Result<(), ProvisionError> {
         return Err(unsuitable(
             format!("{manager} manages its network, and two managers never run side by side"),
             "switch it to systemd-networkd first; changing managers over SSH is not supported yet",
+        ));
+    }
+    if !survey.networkd {
+        return Err(unsuitable(
+            "systemd-networkd does not manage its network".into(),
+            "enable systemd-networkd and switch off what manages the network now, then try again",
         ));
     }
     if !survey.firmware_mounted {
@@ -147,7 +151,11 @@ fn record_keys(host: &dyn Host, site: &Site<'_>, access: &Access) -> Result<(), 
     }
     let script: String = workers
         .iter()
-        .map(|worker| format!("echo {} $(cat {}.pub)\n", worker.name, site.layout.host_key(worker)))
+        .map(|worker| {
+            // Written by the master, in a folder that the worker can write to: no link is followed.
+            let key = site.layout.host_key(worker);
+            format!("[ ! -L {key}.pub ] && printf '%s ' {} && cat {key}.pub\n", worker.name)
+        })
         .collect();
     let text = host.run(&format!("set -e\n{script}"))?.stdout_text();
     let keys: Vec<(String, String)> = text

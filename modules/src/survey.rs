@@ -16,7 +16,8 @@ fi
 if [ -f /boot/firmware/kernel8.img ]; then echo firmware=/boot/firmware; fi
 . /etc/os-release
 echo "system=$PRETTY_NAME"
-for manager in NetworkManager dhcpcd; do
+if systemctl is-active --quiet systemd-networkd; then echo networkd=yes; fi
+for manager in NetworkManager dhcpcd connman; do
   if systemctl is-active --quiet $manager; then echo "manager=$manager"; fi
 done
 "#;
@@ -32,6 +33,8 @@ pub struct Survey {
     pub firmware_mounted: bool,
     /// As `/etc/os-release` says.
     pub system: String,
+    /// systemd-networkd runs.
+    pub networkd: bool,
     /// A network manager that must not run beside systemd-networkd.
     pub foreign_manager: Option<String>,
 }
@@ -54,6 +57,7 @@ impl Survey {
             nfs_root_built_in: fact("nfs_root").as_deref() == Some("yes"),
             firmware_mounted: fact("firmware").is_some(),
             system: fact("system").unwrap_or_default(),
+            networkd: fact("networkd").is_some(),
             foreign_manager: fact("manager"),
         }
     }
@@ -65,7 +69,7 @@ pub(crate) mod tests {
 
     pub(crate) fn debian() -> Survey {
         Survey::parse(
-            "kernel=6.12.107+deb13-arm64\nnfs_root=no\nfirmware=/boot/firmware\nsystem=Debian GNU/Linux 13 (trixie)\n",
+            "kernel=6.12.107+deb13-arm64\nnfs_root=no\nfirmware=/boot/firmware\nnetworkd=yes\nsystem=Debian GNU/Linux 13 (trixie)\n",
         )
     }
 

@@ -17,7 +17,12 @@ const KEEP_RUNS: usize = 10;
 
 /// Boots virtual clusters and looks whether they do what they should.
 #[derive(Debug, Parser)]
-#[command(name = "scenario", version, disable_help_subcommand = true)]
+#[command(
+    name = "scenario",
+    bin_name = "cargo xtask scenario",
+    version,
+    disable_help_subcommand = true
+)]
 struct Command {
     #[command(subcommand)]
     verb: Verb,
@@ -69,6 +74,7 @@ struct Gc {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// Lines for people.
+    #[value(name = "text")]
     Human,
     /// One JSON document; people find the same on stderr.
     Json,

@@ -21,7 +21,9 @@ fn netboot(lab: &mut Lab) -> Verdict {
     let worker = lab.node("cluster01")?;
     lab.step("the worker netboots", |lab| netboots(lab, &worker))?;
     lab.step("what it writes survives a power cut", |lab| survives_a_power_cut(lab, &worker))?;
-    lab.step("nobody else's files can be reached", |lab| is_confined(lab, &worker))?;
+    lab.step("it may not write to its generation nor mount another's state", |lab| {
+        is_confined(lab, &worker)
+    })?;
     lab.step("provision a third time", |lab| lab.provision().finds_nothing_to_do())
 }
 

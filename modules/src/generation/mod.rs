@@ -16,8 +16,10 @@ pub(crate) const INITRAMFS: &str = "initramfs8";
 /// load the master's one disk at the same moment, and whatever manages networks: a worker's address is set by the kernel and
 /// carries its root, and its name servers are written down.
 const MASKED: &[&str] = &[
+    "NetworkManager.service",
     "apt-daily-upgrade.timer",
     "apt-daily.timer",
+    "dhcpcd.service",
     "dnsmasq.service",
     "dphys-swapfile.service",
     "dpkg-db-backup.timer",
@@ -26,6 +28,7 @@ const MASKED: &[&str] = &[
     "fsidd.service",
     "fstrim.timer",
     "man-db.timer",
+    "networking.service",
     "nfs-blkmap.service",
     "nfs-server.service",
     "nfsdcld.service",

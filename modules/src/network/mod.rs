@@ -11,6 +11,9 @@ pub(crate) const NAME: &str = "network";
 pub(crate) const ADDRESS_TASK: &str = "task:address";
 
 const FILE: &str = "10-feeder.network";
+/// The same settings on trial, in `/run`. It sorts before the lasting file, which is there when an address changes again; for
+/// equal names `/etc` would win. systemd.network(5)
+const TRIAL: &str = "05-feeder-trial.network";
 /// How long the board waits at its new address for the workstation before it takes the old one back.
 const PATIENCE_SECONDS: u32 = 300;
 
@@ -31,13 +34,13 @@ fn network_file(site: &Site<'_>) -> String {
 
 /// Gives the board its address for a trial; runs on after the connection it came by has broken.
 pub(crate) fn switch_script(site: &Site<'_>) -> String {
-    let values = context! { network => network_file(site).trim_end(), file => FILE, patience => PATIENCE_SECONDS };
+    let values = context! { network => network_file(site).trim_end(), trial => TRIAL, patience => PATIENCE_SECONDS };
     render(include_str!("switch.sh.j2"), &values)
 }
 
 /// Makes the trial last. Run at the new address.
 pub(crate) fn confirm_script() -> String {
-    render(include_str!("confirm.sh.j2"), &context! { file => FILE })
+    render(include_str!("confirm.sh.j2"), &context! { file => FILE, trial => TRIAL })
 }
 
 fn hosts_file(site: &Site<'_>) -> String {

@@ -8,7 +8,6 @@ use crate::{Part, Site, template::render};
 pub(crate) const NAME: &str = "nfs";
 
 const EXPORTS: &str = "/etc/exports.d/feeder.exports";
-const CONFIG: &str = "/etc/nfs.conf.d/feeder.conf";
 
 /// The lines of exports(5).
 fn exports(site: &Site<'_>) -> String {
@@ -28,14 +27,9 @@ fn exports(site: &Site<'_>) -> String {
     render(include_str!("exports.j2"), &context! { generations, workers })
 }
 
-/// Clients that hold state wait this long after a restart of the server; the default of 90 s keeps a whole cluster waiting.
-const NFS_CONF: &str = "# Written by feeder (module nfs): changes made here are undone.\n\
-                        [nfsd]\ngrace-time=15\nlease-time=15\n";
-
 pub(crate) fn part(site: &Site<'_>) -> Part {
     let mut step = Step::new(NAME)
         .title("exports")
-        .with(File::new(CONFIG, NFS_CONF))
         .with(Directory::new(site.layout.base().join("state")).mode(0o711))
         .after(crate::generation::NAME);
     // exportfs warns about folders that are not there, so they come first.
@@ -45,7 +39,6 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
     let step = step
         .with(File::new(EXPORTS, exports(site)))
         .with(Unit::new("nfs-server.service").enabled().active())
-        .notify(Notify::restart("nfs-server.service").when([CONFIG]))
         .notify(Notify::run("exportfs", "export again", "exportfs -ra").when([EXPORTS]));
     Part { packages: vec!["nfs-kernel-server"], steps: vec![step], ..Part::default() }
 }

@@ -21,10 +21,9 @@ pub(crate) struct Bench {
     pub(crate) story: Story,
     pub(crate) cluster: Cluster,
     pub(crate) lan: Lan,
-    /// The machine under the workers, and its name. The master is always on the usual one, which has a disk that can be
+    /// The machine under the workers. The master is always on the usual one, which has a disk that can be
     /// snapshotted and a faster network.
     pub(crate) machine: Profile,
-    pub(crate) machine_name: String,
     /// What `serial0` is called by the kernel on that machine.
     pub(crate) serial0: String,
     /// How much more work the machine makes of everything, against the usual one.

@@ -115,16 +115,6 @@ impl Lab {
         Ok(master)
     }
 
-    /// Powers a node on, and waits until one can log in.
-    ///
-    /// # Errors
-    /// It does not boot.
-    pub fn power_on(&mut self, name: &str) -> Verdict<Node> {
-        let node = self.node(name)?;
-        node.power_on()?.until_ssh()?;
-        Ok(node)
-    }
-
     /// `cargo xtask provision`.
     pub fn provision(&mut self) -> Provision<'_> {
         Provision { lab: self }
@@ -184,7 +174,6 @@ impl Stage for Lab {
             story: story.clone(),
             lan,
             machine,
-            machine_name: options.machine.clone(),
             serial0: "ttyAMA0".to_owned(),
             slowness: if slow { 8 } else { 1 },
             identity: images.ssh_key.clone(),

@@ -103,11 +103,14 @@ impl Node {
         if locked(&self.shared.state).machine.is_some() {
             return Err(Failure::scenario(format!("{} has power already", self.name())));
         }
-        bench.story.power_on(self.name(), &bench.machine_name);
+        bench.story.power_on(self.name(), bench.machine_of(self.name()).name);
         let boot = match &self.shared.boots_from {
-            BootsFrom::Sd { disk, .. } => self.boot_sd(disk)?,
-            BootsFrom::Network { mac, serial } => self.boot_network(*mac, *serial)?,
-        };
+            BootsFrom::Sd { disk, .. } => self.boot_sd(disk),
+            BootsFrom::Network { mac, serial } => self.boot_network(*mac, *serial),
+        }
+        .inspect_err(|failure| {
+            bench.story.power_off(self.name(), PowerEnd::Cut, Some(failure.message.clone()));
+        })?;
         bench.story.firmware(
             self.name(),
             Firmware::Starts {

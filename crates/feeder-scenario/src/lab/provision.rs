@@ -24,7 +24,7 @@ impl Provision<'_> {
     pub fn applies_changes(self) -> Verdict {
         let done = apply(self.lab)?;
         if done.changed == 0 {
-            return Err(Failure::product("provision found nothing to do on a bare system"));
+            return Err(Failure::product("provision found nothing to do"));
         }
         self.lab.story().summary(format!("{} changed", done.changed));
         Ok(())
