@@ -1,6 +1,9 @@
 //! The process groups that we lead: what must be gone before we are.
 
-use std::{collections::BTreeSet, sync::Mutex};
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, MutexGuard},
+};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
@@ -8,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 /// belong to somebody else.
 static LIVE: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 
-fn live() -> std::sync::MutexGuard<'static, BTreeSet<i32>> {
+fn live() -> MutexGuard<'static, BTreeSet<i32>> {
     LIVE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
@@ -41,10 +44,15 @@ impl Group {
 }
 
 /// Kills every group at once, for a way out that does not unwind.
-pub(crate) fn kill_all() {
-    for &leader in live().iter() {
+///
+/// As long as the result is held, nobody learns that a child has ended: whoever waits for one would go on, and could end the
+/// program in its own way before the caller does.
+pub(crate) fn kill_all() -> MutexGuard<'static, BTreeSet<i32>> {
+    let live = live();
+    for &leader in live.iter() {
         if let Some(leader) = Pid::from_raw(leader) {
             let _ = kill_process_group(leader, Signal::KILL);
         }
     }
+    live
 }

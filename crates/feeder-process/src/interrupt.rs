@@ -36,7 +36,7 @@ pub fn install() {
             .spawn(move || {
                 for _ in signals.forever() {
                     if requested() {
-                        crate::group::kill_all();
+                        let _held = crate::group::kill_all();
                         std::process::exit(INTERRUPTED);
                     }
                     request();

@@ -159,19 +159,20 @@ fn the_second_signal_exits_at_once() {
         interrupt::install();
         let child = with_grandchild(fifo.as_ref()).spawn().unwrap();
         if interrupt::wait_timeout(SOON) {
-            std::fs::write(&fifo, "asked\n").unwrap();
+            std::fs::write(Path::new(&fifo).with_extension("asked"), "asked\n").unwrap();
             child.wait(); // does not end by itself
         }
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let fifo = fifo(dir.path(), "pid");
+    // Two pipes: whoever opens one again may still meet its first writer, and then its end.
+    let (fifo, asked) = (fifo(dir.path(), "pid"), fifo(dir.path(), "pid.asked"));
     let stubborn =
         this_test_as("the_second_signal_exits_at_once", AS_STUBBORN, &fifo).spawn().unwrap();
     let grandchild = watch(&line(&fifo));
     let pid = Pid::from_raw(stubborn.pid().try_into().unwrap()).unwrap();
     kill_process(pid, Signal::TERM).unwrap();
-    assert_eq!(line(&fifo), "asked\n");
+    assert_eq!(line(&asked), "asked\n");
     kill_process(pid, Signal::INT).unwrap();
     assert_eq!(stubborn.wait_timeout(SOON).and_then(|s| s.code), Some(130));
     assert!(ends_within(&grandchild, SOON));
