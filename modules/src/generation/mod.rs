@@ -65,13 +65,9 @@ fn clone_script(site: &Site<'_>) -> String {
 pub(crate) fn part(site: &Site<'_>) -> Part {
     let number = site.layout.generation_number();
     let generation = site.layout.generation();
-    let probe = format!(
-        "if [ -f {generation}/kernel-release ]; then echo \"complete, kernel $(cat {generation}/kernel-release)\"; else echo absent; fi"
-    );
     // A generation never changes once it is published, also when the master's own kernel moves on.
-    let probe = format!(
-        "state=$({probe}); case $state in complete*) echo complete ;; *) echo \"$state\" ;; esac"
-    );
+    let probe =
+        format!("if [ -f {generation}/kernel-release ]; then echo complete; else echo absent; fi");
     let task = Task::new(
         format!("generation-{number}"),
         format!(

@@ -13,7 +13,7 @@ mod provision;
 
 use std::{
     collections::BTreeMap,
-    net::{SocketAddr, SocketAddrV4},
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
     sync::Arc,
 };
 
@@ -109,9 +109,9 @@ impl Lab {
         master.power_on()?;
         let address = master.leased_address()?;
         self.story().milestone(master.name(), "address", Some(address.to_string()));
-        master.until_ssh_at(address)?;
-        let forward = self.bench.lan.forward(SocketAddrV4::new(address, SSH));
-        self.first_contact = Some(forward.or_fail(Class::Harness, "cannot forward a port")?);
+        let forward = ssh_forward(&self.bench.lan, address)?;
+        master.until_ssh_at(forward)?;
+        self.first_contact = Some(forward);
         Ok(master)
     }
 
@@ -164,9 +164,7 @@ impl Stage for Lab {
 
         let mut forwards = BTreeMap::new();
         for node in cluster.nodes() {
-            let forward = lan
-                .forward(SocketAddrV4::new(node.address, SSH))
-                .or_fail(Class::Harness, "cannot forward a port")?;
+            let forward = ssh_forward(&lan, node.address)?;
             forwards.insert(node.name.to_string(), forward);
         }
         let slow = options.machine == "raspi3b";
@@ -226,6 +224,11 @@ impl Stage for Lab {
         );
         Ok(())
     }
+}
+
+/// A port of this machine's loopback that leads to the sshd at an address of the LAN.
+fn ssh_forward(lan: &Lan, address: Ipv4Addr) -> Verdict<SocketAddr> {
+    lan.forward(SocketAddrV4::new(address, SSH)).or_fail(Class::Harness, "cannot forward a port")
 }
 
 /// The router's DHCP pool: the lower addresses, below the cluster's own.

@@ -1,7 +1,7 @@
 //! One node of the cluster: its power, its boot, its shell.
 
 use std::{
-    net::SocketAddrV4,
+    net::SocketAddr,
     sync::{Arc, Mutex},
 };
 
@@ -265,14 +265,10 @@ impl Node {
     ///
     /// # Errors
     /// It does not.
-    pub fn until_ssh_at(&self, address: std::net::Ipv4Addr) -> Verdict<&Self> {
+    pub(crate) fn until_ssh_at(&self, address: SocketAddr) -> Verdict<&Self> {
         let bench = &self.shared.bench;
-        let forward = bench
-            .lan
-            .forward(SocketAddrV4::new(address, 22))
-            .or_fail(Class::Harness, "cannot forward a port")?;
         let mut access = bench.access();
-        access.at.insert(self.name().to_owned(), forward);
+        access.at.insert(self.name().to_owned(), address);
         let Some(mut options) = access.node(&bench.cluster, self.name()) else {
             return Err(Failure::scenario(format!("{} is not in the cluster", self.name())));
         };
