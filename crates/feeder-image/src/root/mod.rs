@@ -140,7 +140,7 @@ impl Job<'_> {
             self.lock.suite,
             components(self.packages).join(" ")
         );
-        let cmd = Cmd::new("mmdebstrap")
+        let cmd = with_mounts_of_its_own("mmdebstrap")
             .args([&format!("--mode={mode}"), "--variant=essential", "--format=tar", "--verbose"])
             .arg(format!("--architectures={}", self.lock.architecture))
             .arg(format!("--dpkgopt={}/filters", self.work))
@@ -233,6 +233,38 @@ fn open_to_all(dir: &Utf8Path) -> std::io::Result<()> {
     fs_err::set_permissions(dir, std::fs::Permissions::from_mode(0o777))
 }
 
+/// A program whose mounts nobody else sees, and which go with it however it ends: what it mounts below the staging directory
+/// must not stay there when it is killed.
+fn with_mounts_of_its_own(program: &str) -> Cmd {
+    if we_are_root() {
+        Cmd::new("unshare").args(["--mount", "--propagation", "private", "--", program])
+    } else {
+        // It is in a user namespace of its own, which no mount leaves.
+        Cmd::new("env").args(["--", program])
+    }
+}
+
 fn we_are_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_program_mounted_goes_with_it() {
+        if !we_are_root() {
+            // Everybody else mounts in a user namespace, which the kernel takes away.
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(dir.path()).unwrap();
+        let script = format!("mount -t tmpfs none {dir} && touch {dir}/mounted && kill -KILL $$");
+        let ended = with_mounts_of_its_own("sh").args(["-c", &script]).run();
+        assert!(ended.is_err(), "it was killed");
+        let mounts = fs_err::read_to_string("/proc/self/mounts").unwrap();
+        assert!(!mounts.contains(dir.as_str()), "{mounts}");
+        assert!(!dir.join("mounted").exists());
+    }
 }
