@@ -44,6 +44,14 @@ impl Reading {
     }
 }
 
+impl std::ops::Add for Reading {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { wall: self.wall + other.wall, guest: self.guest + other.guest }
+    }
+}
+
 /// The clock of a real run. It starts when it is made.
 #[derive(Debug)]
 pub struct RunClock {

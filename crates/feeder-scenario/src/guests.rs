@@ -89,6 +89,11 @@ impl Guests {
         }
     }
 
+    /// Sets what a machine had used before this run: it goes on from a snapshot.
+    pub fn restore(&self, name: &str, used: Duration) {
+        locked(&self.machines).entry(name.to_owned()).or_default().before = used;
+    }
+
     /// The CPU time that a machine has used in this run; zero for one that was never on.
     pub fn cpu_time(&self, name: &str) -> Duration {
         locked(&self.machines).get_mut(name).map_or(Duration::ZERO, Machine::cpu_time)

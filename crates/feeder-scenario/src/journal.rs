@@ -27,6 +27,9 @@ pub struct Record {
     /// That machine's own vCPU time, once it was powered on.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "maybe_seconds")]
     pub node_guest_s: Option<Duration>,
+    /// It did not happen in this run but in an earlier one, whose snapshot this run goes on from.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reused: bool,
     /// What happened.
     #[serde(flatten)]
     pub event: Event,
@@ -49,6 +52,8 @@ struct Shared {
 
 #[derive(Default)]
 struct Log {
+    /// What both clocks showed in the runs whose records are reused here, as far as the clocks do not know it yet.
+    before: Reading,
     file: Option<fs_err::File>,
     lost: Option<String>,
     records: Vec<Record>,
@@ -83,23 +88,66 @@ impl Journal {
         let (guest, node_guest_s) = self.shared.guests.total_and(node);
         let record = Record {
             seq: log.records.len() as u64 + 1,
-            at: Reading { wall: self.shared.clock.now(), guest },
+            at: log.reading(self.shared.clock.now(), guest),
             node: node.map(str::to_owned),
             node_guest_s,
+            reused: false,
             event,
         };
-        log.write(&record);
-        for listener in &mut log.listeners {
-            listener(&record);
-        }
-        log.records.push(record);
+        log.take(record);
         drop(guard);
         self.shared.clock.ring();
     }
 
+    /// Takes over what an earlier run wrote down between two points, with times counted from the first of them; `took` is the
+    /// distance of the second. From now on both clocks show that much more.
+    pub fn reuse(&self, records: &[Record], took: Reading) {
+        let mut guard = locked(&self.shared.log);
+        let log = &mut *guard;
+        let start = log.reading(self.shared.clock.now(), self.shared.guests.total_and(None).0);
+        for record in records {
+            let record = Record {
+                seq: log.records.len() as u64 + 1,
+                at: start + record.at,
+                reused: true,
+                ..record.clone()
+            };
+            log.take(record);
+        }
+        log.before = log.before + took;
+        drop(guard);
+        self.shared.clock.ring();
+    }
+
+    /// The guests' clocks have been set to what they showed in the run that is gone on from.
+    pub(crate) fn guests_know_their_past(&self) {
+        locked(&self.shared.log).before.guest = Duration::ZERO;
+    }
+
+    /// Everything from the given place on, with times counted from the reading that is given; for [`Journal::reuse`].
+    pub fn since(&self, place: usize, start: Reading) -> Vec<Record> {
+        let log = locked(&self.shared.log);
+        let records = log.records.get(place..).unwrap_or_default();
+        records
+            .iter()
+            .map(|record| Record { at: record.at.since(start), ..record.clone() })
+            .collect()
+    }
+
+    /// How many events there are so far: the place of the next one.
+    pub fn len(&self) -> usize {
+        locked(&self.shared.log).records.len()
+    }
+
+    /// Whether nothing has happened yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Both clocks now, the guests' for all machines together.
     pub fn now(&self) -> Reading {
-        Reading { wall: self.shared.clock.now(), guest: self.shared.guests.total_and(None).0 }
+        let log = locked(&self.shared.log);
+        log.reading(self.shared.clock.now(), self.shared.guests.total_and(None).0)
     }
 
     /// All events so far.
@@ -135,6 +183,21 @@ impl std::fmt::Debug for Journal {
 }
 
 impl Log {
+    /// What the story's clocks show when those of this run show this. They never go back.
+    fn reading(&self, wall: Duration, guest: Duration) -> Reading {
+        let last = self.records.last().map_or_else(Reading::default, |record| record.at);
+        let now = self.before + Reading { wall, guest };
+        Reading { wall: now.wall.max(last.wall), guest: now.guest.max(last.guest) }
+    }
+
+    fn take(&mut self, record: Record) {
+        self.write(&record);
+        for listener in &mut self.listeners {
+            listener(&record);
+        }
+        self.records.push(record);
+    }
+
     fn write(&mut self, record: &Record) {
         let Some(file) = &mut self.file else { return };
         let result =

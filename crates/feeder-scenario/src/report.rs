@@ -32,8 +32,11 @@ pub struct Report {
     pub failure: Option<Failure>,
     /// When it began, as RFC 3339 in UTC.
     pub started: String,
-    /// How long it took by both clocks.
+    /// How long it took by both clocks, without the steps that it took over from earlier runs.
     pub took: Reading,
+    /// How long the steps that it took over had taken in their own runs.
+    #[serde(default)]
+    pub reused: Reading,
     /// Its steps, counted.
     pub totals: Totals,
     /// Its steps in the order in which they began.
@@ -79,6 +82,9 @@ pub struct StepReport {
     pub at: Reading,
     /// How long it took.
     pub took: Reading,
+    /// It was taken over from an earlier run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reused: bool,
 }
 
 /// A machine and what it spent its time with.
@@ -156,6 +162,7 @@ impl Report {
             failure: None,
             started: String::new(),
             took: end,
+            reused: Reading::default(),
             totals: Totals::default(),
             steps: steps(records, end),
             outside_steps: end,
@@ -183,7 +190,11 @@ impl Report {
         }
         for step in report.steps.iter().filter(|step| !step.number.contains('.')) {
             report.outside_steps = report.outside_steps.since(step.took);
+            if step.reused {
+                report.reused = report.reused + step.took;
+            }
         }
+        report.took = end.since(report.reused);
         report.totals = report.count();
         report
     }
@@ -236,6 +247,7 @@ fn steps(records: &[Record], end: Reading) -> Vec<StepReport> {
                 summary: None,
                 at: record.at,
                 took: end.since(record.at),
+                reused: record.reused,
             }),
             Event::StepFinished { number, ending, summary, took, .. } => {
                 if let Some(step) = steps.iter_mut().find(|step| step.number == *number) {

@@ -53,13 +53,13 @@ pub trait Steps: Sized {
 
     /// One step of the scenario. See [`Story::step`].
     ///
+    /// Its result is the state of the cluster and nothing else, since it need not run where an earlier run's result can be
+    /// taken: hence no value, and a body that changes nothing it has captured.
+    ///
     /// # Errors
     /// What the body gives, a panic in it, or an earlier failure.
-    fn step<T>(
-        &mut self,
-        name: impl Into<String>,
-        body: impl FnOnce(&mut Self) -> Verdict<T>,
-    ) -> Verdict<T> {
+    #[track_caller]
+    fn step(&mut self, name: impl Into<String>, body: impl Fn(&mut Self) -> Verdict) -> Verdict {
         let story = self.story().clone();
         story.step(name, || body(self))
     }
@@ -239,6 +239,12 @@ impl Story {
             interrupted.details = vec![failure.message];
             interrupted
         })
+    }
+
+    /// Takes a step over from an earlier run: its records, and how long it took there.
+    pub(crate) fn reuse(&self, records: &[crate::Record], took: Reading) {
+        locked(&self.shared.state).steps += 1;
+        self.journal().reuse(records, took);
     }
 
     pub(crate) fn take_evidence(&self) -> (Vec<Evidence>, BTreeMap<String, String>) {

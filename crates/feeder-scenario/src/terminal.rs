@@ -26,6 +26,10 @@ struct Terminal {
 
 impl Terminal {
     fn see(&mut self, record: &Record) {
+        if record.reused {
+            self.see_reused(&record.event);
+            return;
+        }
         if let Some(node) = &record.node {
             self.see_machine(node, &record.event);
         }
@@ -50,6 +54,16 @@ impl Terminal {
             // A boot that is under way then says how far it came.
             Event::RunFinished { .. } => self.boots.clear(),
             _ => {}
+        }
+    }
+
+    /// Of steps that are taken over, only that they are.
+    fn see_reused(&self, event: &Event) {
+        if let Event::StepFinished { number, name, .. } = event
+            && !number.contains('.')
+        {
+            let task = self.progress.task(format!("step {number}"));
+            task.done(format!("{name:<SUMMARY$} reused"));
         }
     }
 

@@ -19,7 +19,13 @@ impl Report {
         let Self { scenario, verdict, .. } = self;
         let Some(failure) = &self.failure else {
             let (wall, guest) = (elapsed(self.took.wall), elapsed(self.took.guest));
-            return format!("{scenario} {verdict} in {wall} (guest work {guest} of vCPU)");
+            let reused = self.steps.iter().filter(|step| step.reused).count();
+            let reused = if reused == 0 {
+                String::new()
+            } else {
+                format!("; {} of {} steps from earlier runs", reused, self.steps.len())
+            };
+            return format!("{scenario} {verdict} in {wall} (guest work {guest} of vCPU{reused})");
         };
         let place = match (&failure.step, self.steps.last()) {
             (Some(step), _) => format!("at {step}"),
@@ -65,11 +71,16 @@ impl Report {
         writeln!(text, "\n{:<WIDTH$}{:>12}{:>12}", "steps", "wall", "guest work")?;
         for step in &self.steps {
             let summary = step.summary.as_deref().unwrap_or_default();
+            let summary =
+                if step.reused { format!("{summary} (reused)") } else { summary.to_owned() };
             let head = format!("{:<5} {:<11} {}", step.number, step.verdict, step.name);
             row(text, &format!("{head:<57} {summary}"), step.took)?;
         }
         row(text, "outside of the steps", self.outside_steps)?;
-        row(text, "in all", self.took)?;
+        if self.reused != Reading::default() {
+            row(text, "of that reused from earlier runs", self.reused)?;
+        }
+        row(text, "in all", self.took + self.reused)?;
         for NodeReport { name, guest, phases } in &self.nodes {
             writeln!(text, "\n{name}: {} of vCPU time", elapsed(*guest))?;
             for phase in phases {

@@ -135,7 +135,7 @@ fn a_panic_inside_a_step_names_the_step() {
 #[test]
 fn a_dropped_failure_is_still_the_verdict() {
     fn story(lab: &mut Bare) -> Verdict {
-        let _dropped = lab.step::<()>("one", |_| Err(Failure::product("no")));
+        let _dropped = lab.step("one", |_| Err(Failure::product("no")));
         Ok(())
     }
     assert_eq!(play_it(story, "virt", &NEVER).report.exit, 20);

@@ -36,22 +36,21 @@ fn steps_nest_and_are_timed_by_both_clocks() {
     };
     let mut lab = Lab(run.story.clone());
     pass(3, 3);
-    let number = lab
-        .step("provision", |lab| {
-            pass(1, 0);
-            lab.step("apply", |lab| {
-                pass(5, 9);
-                lab.story().summary("47 changed");
-                Ok(())
-            })?;
-            lab.step("verify", |_| {
-                pass(2, 1);
-                Ok(())
-            })?;
-            Ok(lab.story().current_step().unwrap().number)
-        })
-        .unwrap();
-    assert_eq!(number, "1");
+    lab.step("provision", |lab| {
+        pass(1, 0);
+        lab.step("apply", |lab| {
+            pass(5, 9);
+            lab.story().summary("47 changed");
+            Ok(())
+        })?;
+        lab.step("verify", |_| {
+            pass(2, 1);
+            Ok(())
+        })?;
+        assert_eq!(lab.story().current_step().unwrap().number, "1");
+        Ok(())
+    })
+    .unwrap();
     lab.step("the worker netboots", |_| Ok(())).unwrap();
     assert_eq!(
         endings(&run),
@@ -118,4 +117,47 @@ fn no_step_begins_after_an_interrupt() {
     let failure = run.story.step("one", || Ok(())).unwrap_err();
     assert_eq!(failure.class, Class::Interrupted);
     assert!(endings(&run).is_empty());
+}
+
+/// Steps that are taken over keep their numbers and records, and the clocks go on where they end.
+#[test]
+fn a_reused_step_is_told_as_if_it_had_been_played() {
+    let first = TestRun::new();
+    let guest = first.machine("cluster00");
+    first.clock.advance(Duration::from_secs(7));
+    let (place, start) = (first.story.journal().len(), first.story.now());
+    first
+        .story
+        .step("one", || {
+            first.clock.advance(Duration::from_secs(30));
+            guest.works(Duration::from_secs(20));
+            Ok(())
+        })
+        .unwrap();
+    let records = first.story.journal().since(place, start);
+    let took = first.story.now().since(start);
+
+    let second = TestRun::new();
+    second.clock.advance(Duration::from_secs(1));
+    second.story.reuse(&records, took);
+    second.story.guests().restore("cluster00", Duration::from_secs(20));
+    second.story.journal().guests_know_their_past();
+    second.clock.advance(Duration::from_secs(2));
+    second.story.step("two", || Ok(())).unwrap();
+    let told: Vec<_> = second
+        .story
+        .journal()
+        .records()
+        .iter()
+        .filter_map(|record| match &record.event {
+            Event::StepStarted { number, .. } => Some((
+                number.clone(),
+                record.reused,
+                record.at.wall.as_secs(),
+                record.at.guest.as_secs(),
+            )),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [("1".to_owned(), true, 1, 0), ("2".to_owned(), false, 33, 20)]);
 }
