@@ -97,7 +97,7 @@ fn socket(id: &str, path: &str) -> String {
 }
 
 /// QEMU's options separate by comma and write a comma as two.
-fn escape(value: &str) -> String {
+pub(crate) fn escape(value: &str) -> String {
     value.replace(',', ",,")
 }
 

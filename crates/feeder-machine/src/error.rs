@@ -2,6 +2,7 @@
 
 use std::io;
 
+use camino::Utf8PathBuf;
 use feeder_process::{ProcessError, Status};
 use feeder_ui::{Exit, Expected};
 
@@ -56,6 +57,32 @@ pub enum MachineError {
         /// The machine.
         machine: String,
     },
+    /// Its state could not be written to a file.
+    #[error("cannot save {machine}: {why}")]
+    Save {
+        /// The machine.
+        machine: String,
+        /// What stood in the way.
+        why: String,
+    },
+    /// Its state could not be read from a file.
+    #[error("cannot resume {machine} from {state}: {why}")]
+    Resume {
+        /// The machine.
+        machine: String,
+        /// The file.
+        state: Utf8PathBuf,
+        /// What stood in the way.
+        why: String,
+    },
+    /// An image could not be made or read.
+    #[error("cannot {what}: {source}")]
+    Image {
+        /// What was tried, on what.
+        what: String,
+        /// What `qemu-img` said.
+        source: ProcessError,
+    },
     /// QMP.
     #[error("{machine}: {source}")]
     Qmp {
@@ -78,10 +105,15 @@ impl Expected for MachineError {
     fn exit(&self) -> Exit {
         match self {
             Self::Spec { .. } => Exit::Input,
-            Self::Start { source: ProcessError::NotFound { .. }, .. } => Exit::Host,
+            Self::Start { source: ProcessError::NotFound { .. }, .. }
+            | Self::Image { source: ProcessError::NotFound { .. }, .. } => Exit::Host,
             Self::Interrupted { .. }
-            | Self::Start { source: ProcessError::Interrupted { .. }, .. } => Exit::Interrupted,
+            | Self::Start { source: ProcessError::Interrupted { .. }, .. }
+            | Self::Image { source: ProcessError::Interrupted { .. }, .. } => Exit::Interrupted,
             Self::Start { .. }
+            | Self::Save { .. }
+            | Self::Resume { .. }
+            | Self::Image { .. }
             | Self::Exited { .. }
             | Self::NoConnection { .. }
             | Self::Qmp { .. }
@@ -92,16 +124,21 @@ impl Expected for MachineError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Spec { hint, .. } => Some(hint.clone()),
-            Self::Start { source: ProcessError::NotFound { .. }, .. } => {
+            Self::Start { source: ProcessError::NotFound { .. }, .. }
+            | Self::Image { source: ProcessError::NotFound { .. }, .. } => {
                 Some("`cargo xtask setup` installs what is missing".into())
             }
             Self::Exited { command, .. } => Some(format!("try it by hand: {command}")),
             Self::NoConnection { .. } => {
                 Some("the host may be out of memory or very busy; try again".into())
             }
-            Self::Start { .. } | Self::Interrupted { .. } | Self::Qmp { .. } | Self::Io { .. } => {
-                None
-            }
+            Self::Start { .. }
+            | Self::Interrupted { .. }
+            | Self::Save { .. }
+            | Self::Resume { .. }
+            | Self::Image { .. }
+            | Self::Qmp { .. }
+            | Self::Io { .. } => None,
         }
     }
 }

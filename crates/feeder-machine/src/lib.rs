@@ -1,4 +1,4 @@
-//! One QEMU process: its arguments from a board profile, QMP, serial console, power.
+//! One QEMU process: its arguments from a board profile, QMP, serial console, power, and its state in a file.
 //!
 //! ```no_run
 //! # fn spec() -> feeder_machine::Spec { unimplemented!() }
@@ -17,10 +17,12 @@
 mod accel;
 mod argv;
 mod console;
+pub mod disk;
 mod error;
 mod machine;
 mod profile;
 mod qmp;
+mod save;
 mod spec;
 mod terminal;
 

@@ -16,7 +16,7 @@ use fs_err as fs;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::{
-    Console, ConsoleError, Event, MachineError, Qmp, QmpError, Spec,
+    Console, ConsoleError, Event, MachineError, Profile, Qmp, QmpError, Spec,
     argv::{argv, command_line},
 };
 
@@ -32,7 +32,8 @@ const CLOCK_TICK: Duration = Duration::from_millis(10);
 /// Whether a machine runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// Its processors execute instructions (or wait for an interrupt, or loop in a panic: see [`Console::panicked`]).
+    /// Its processors execute instructions (or wait for an interrupt, or loop in a panic: see [`Console::panicked`]), or it
+    /// is paused and will.
     Running,
     /// It does not, and why.
     Stopped(StopReason),
@@ -75,9 +76,10 @@ impl std::fmt::Display for StopReason {
 
 /// A machine that is powered on. Dropping it cuts its power.
 pub struct Machine {
-    name: String,
-    child: Child,
-    qmp: Qmp,
+    pub(crate) name: String,
+    pub(crate) profile: Profile,
+    pub(crate) child: Child,
+    pub(crate) qmp: Qmp,
     console: Console,
     /// CPU time of each vCPU thread as last read: it is not lost when QEMU ends.
     vcpus: Mutex<BTreeMap<i64, Duration>>,
@@ -93,12 +95,22 @@ impl Machine {
     /// # Errors
     /// Every [`MachineError`]. Nothing is left running.
     pub fn power_on(spec: Spec) -> Result<Self, MachineError> {
+        let by_hand = command_line(&spec);
+        let machine = Self::start(spec, &[], &by_hand)?;
+        let run = machine.qmp.execute(qapi::qmp::cont {});
+        run.map_err(|source| not_started(&machine.name, &machine.child, &by_hand, source))?;
+        Ok(machine)
+    }
+
+    /// Starts QEMU with `more` arguments and connects to it; the guest does not run yet. `by_hand` is the same machine for
+    /// a shell.
+    pub(crate) fn start(spec: Spec, more: &[&str], by_hand: &str) -> Result<Self, MachineError> {
         spec.check()?;
         for dir in [&spec.dir, &spec.sockets] {
             fs::create_dir_all(dir).map_err(io(format!("make the directory {dir}")))?;
         }
         let log = spec.dir.join("command.sh");
-        fs::write(&log, command_line(&spec) + "\n").map_err(io(format!("write {log}")))?;
+        fs::write(&log, format!("{by_hand}\n")).map_err(io(format!("write {log}")))?;
         let log = spec.dir.join("qmp.jsonl");
         let qmp_log = fs::OpenOptions::new()
             .create(true)
@@ -111,11 +123,13 @@ impl Machine {
         let argv = argv(&spec);
         let child = Cmd::new(&argv[0])
             .args(&argv[1..])
+            .args(more)
             .spawn()
             .map_err(|source| MachineError::Start { machine: spec.name.clone(), source })?;
         let deadline = Instant::now() + CONNECT;
-        let qmp_stream = qmp_socket.accept(&spec, &child, "QMP", deadline)?;
-        let console_stream = console_socket.accept(&spec, &child, "console", deadline)?;
+        let name = &spec.name;
+        let qmp_stream = qmp_socket.accept(name, &child, "QMP", deadline, by_hand)?;
+        let console_stream = console_socket.accept(name, &child, "console", deadline, by_hand)?;
 
         let console = Console::open(console_stream, &spec.dir).map_err(|err| match err {
             ConsoleError::Io { what, source } => MachineError::Io { what: what.to_owned(), source },
@@ -124,21 +138,14 @@ impl Machine {
                 source: std::io::Error::other(other),
             },
         })?;
-        // A processor or device that cannot be made ends QEMU after it has connected; it closes before it is gone.
-        let qmp_failed = |source| {
-            let closed = matches!(source, QmpError::Closed { .. } | QmpError::Io { .. });
-            match child.wait_timeout(if closed { DRAIN } else { Duration::ZERO }) {
-                Some(status) => exited(&spec, &child, status),
-                None => MachineError::Qmp { machine: spec.name.clone(), source },
-            }
-        };
+        let qmp_failed = |source| not_started(name, &child, by_hand, source);
         let qmp = Qmp::connect(qmp_stream, qmp_log).map_err(qmp_failed)?;
         let cpus = qmp.execute(qapi::qmp::query_cpus_fast {}).map_err(qmp_failed)?;
         let vcpus =
             cpus.iter().filter_map(thread_of).map(|thread| (thread, Duration::ZERO)).collect();
-        qmp.execute(qapi::qmp::cont {}).map_err(qmp_failed)?;
         Ok(Self {
             name: spec.name,
+            profile: spec.profile,
             child,
             qmp,
             console,
@@ -244,7 +251,7 @@ impl Machine {
         }
     }
 
-    fn qmp_error(&self, source: QmpError) -> MachineError {
+    pub(crate) fn qmp_error(&self, source: QmpError) -> MachineError {
         MachineError::Qmp { machine: self.name.clone(), source }
     }
 }
@@ -279,16 +286,31 @@ fn cpu_time_of(stat: &str) -> std::io::Result<Duration> {
         .ok_or_else(|| std::io::Error::other(format!("not understood: {stat}")))
 }
 
-fn io(what: String) -> impl FnOnce(std::io::Error) -> MachineError {
+pub(crate) fn io(what: String) -> impl FnOnce(std::io::Error) -> MachineError {
     move |source| MachineError::Io { what, source }
 }
 
-fn exited(spec: &Spec, child: &Child, status: Status) -> MachineError {
+/// What a refused or unanswered command means while a machine starts: a processor, a device or a saved state that cannot be
+/// had ends QEMU after it has connected; it closes before it is gone.
+pub(crate) fn not_started(
+    machine: &str,
+    child: &Child,
+    by_hand: &str,
+    source: QmpError,
+) -> MachineError {
+    let closed = matches!(source, QmpError::Closed { .. } | QmpError::Io { .. });
+    match child.wait_timeout(if closed { DRAIN } else { Duration::ZERO }) {
+        Some(status) => exited(machine, child, by_hand, status),
+        None => MachineError::Qmp { machine: machine.to_owned(), source },
+    }
+}
+
+fn exited(machine: &str, child: &Child, by_hand: &str, status: Status) -> MachineError {
     MachineError::Exited {
-        machine: spec.name.clone(),
+        machine: machine.to_owned(),
         status,
         stderr: child.stderr_tail(),
-        command: command_line(spec),
+        command: by_hand.to_owned(),
     }
 }
 
@@ -308,10 +330,11 @@ impl Listener {
 
     fn accept(
         &self,
-        spec: &Spec,
+        machine: &str,
         child: &Child,
         what: &'static str,
         deadline: Instant,
+        by_hand: &str,
     ) -> Result<UnixStream, MachineError> {
         let tick = Timespec { tv_sec: 0, tv_nsec: TICK_NS };
         loop {
@@ -323,13 +346,13 @@ impl Listener {
                 return Ok(stream);
             }
             if let Some(status) = child.try_wait() {
-                return Err(exited(spec, child, status));
+                return Err(exited(machine, child, by_hand, status));
             }
             if interrupt::requested() {
-                return Err(MachineError::Interrupted { machine: spec.name.clone() });
+                return Err(MachineError::Interrupted { machine: machine.to_owned() });
             }
             if Instant::now() >= deadline {
-                let machine = spec.name.clone();
+                let machine = machine.to_owned();
                 return Err(MachineError::NoConnection {
                     machine,
                     what,

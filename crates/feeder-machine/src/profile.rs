@@ -28,6 +28,9 @@ pub struct Profile {
     pub device_tree: DeviceTree,
     /// Whether the machine can run on the host's own processor, where that is the guest's.
     pub kvm: bool,
+    /// Why such a machine cannot be saved (see [`crate::Machine::save`]); `None` where it can.
+    #[serde(default)]
+    pub cannot_save: Option<String>,
     /// More arguments, as they are.
     pub extra: Vec<String>,
     /// How a network card is attached.
@@ -116,6 +119,12 @@ mod tests {
             assert_eq!(Profile::named(name).map(|p| p.name).as_deref(), Some(name));
         }
         assert_eq!(Profile::named("raspi9"), None);
+    }
+
+    #[test]
+    fn a_machine_that_cannot_be_saved_says_why() {
+        assert_eq!(Profile::virt().cannot_save, None);
+        assert!(Profile::raspi3b().cannot_save.is_some_and(|why| why.contains("usb-net")));
     }
 
     #[test]
