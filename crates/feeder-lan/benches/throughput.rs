@@ -68,7 +68,7 @@ fn lan(
     count: usize,
 ) -> Outcome<Measured> {
     let router = RouterConfig::home("192.168.50.0/24".parse()?);
-    let lan = Lan::start(LanConfig { sockets: dir.join("s"), capture, router })?;
+    let lan = Lan::start(LanConfig { sockets: dir.join("s"), capture, router, seed: 1 })?;
     let (a, b) = (lan.attach_qemu("a")?, lan.attach_qemu("b")?);
     let sender = UnixDatagram::bind(&a.qemu)?;
     let receiver = UnixDatagram::bind(&b.qemu)?;

@@ -19,6 +19,9 @@ pub struct LanConfig {
     pub capture: Option<Utf8PathBuf>,
     /// The router.
     pub router: RouterConfig,
+    /// Decides what is left to chance: sequence numbers, the first port of a forward, what faults do to frames. Two LANs with
+    /// one seed decide alike.
+    pub seed: u64,
 }
 
 /// Settings of the router.

@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::net::{SocketAddr, SocketAddrV4};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
@@ -19,8 +20,12 @@ use crate::lease::{Lease, LeaseBook};
 use crate::port::{Port, Shared};
 use crate::router::Router;
 use crate::socket_port::SocketPort;
+use crate::state::{LanState, Settled};
 use crate::stats::Summary;
 use crate::tap::{self, Tap};
+
+/// How often a wait asks whether to go on.
+const ASK_EVERY: Duration = Duration::from_millis(50);
 
 /// Where QEMU's end of a cable is: `-netdev dgram,local.type=unix,local.path=<qemu>,remote.type=unix,remote.path=<lan>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +56,7 @@ impl Lan {
     /// # Errors
     /// When the router's settings contradict each other, or the capture file or the directory for sockets cannot be made.
     pub fn start(config: LanConfig) -> Result<Lan, LanError> {
-        let LanConfig { sockets, capture, router } = config;
+        let LanConfig { sockets, capture, router, seed } = config;
         router.check()?;
         std::fs::create_dir_all(&sockets).map_err(|source| LanError::Socket {
             what: format!("make the directory {sockets}"),
@@ -62,7 +67,6 @@ impl Lan {
         let (inbox, outbox) = inbox::pair()
             .map_err(|source| LanError::Socket { what: "make an eventfd".into(), source })?;
         let leases = Arc::new(LeaseBook::default());
-        let seed = clock.epoch().as_nanos() as u64;
         let mut fabric = {
             let router = Router::new(&router, Arc::clone(&leases), seed);
             Fabric::new(clock, outbox, router, capture, Arc::clone(&leases))
@@ -165,6 +169,47 @@ impl Lan {
         let (tap, sink) = tap::pair(Box::new(filter), capacity);
         self.call(move |fabric| fabric.add_tap(sink))?;
         Ok(tap)
+    }
+
+    /// Waits until the LAN is at rest: every frame that a node has sent is where it goes, none is delayed on a link, and the
+    /// router has nothing to do before its next timer. Nodes must not send meanwhile: stop their processors first.
+    /// `keep_waiting` is asked several times a second. `None`: it said no.
+    ///
+    /// # Errors
+    /// When the LAN was shut down.
+    pub fn settle(
+        &self,
+        keep_waiting: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Settled>, LanError> {
+        let (settler, settled) = sync_channel(1);
+        self.call(move |fabric| fabric.when_settled(settler))?;
+        loop {
+            match settled.recv_timeout(ASK_EVERY) {
+                Ok(settled) => return Ok(Some(settled)),
+                Err(RecvTimeoutError::Disconnected) => return Err(LanError::Stopped),
+                Err(RecvTimeoutError::Timeout) if keep_waiting() => {}
+                Err(RecvTimeoutError::Timeout) => return Ok(None),
+            }
+        }
+    }
+
+    /// What a LAN that goes on from here has to know. The nodes must be stopped and the LAN be at rest ([`Lan::settle`]) for
+    /// it to fit their states.
+    ///
+    /// # Errors
+    /// When the LAN was shut down.
+    pub fn state(&self) -> Result<LanState, LanError> {
+        self.call(|fabric| fabric.state())
+    }
+
+    /// Goes on where another LAN with the same settings was when [`Lan::state`] was taken. Remaining times count from now. To
+    /// be called on a fresh LAN, before its nodes send; cables may be laid before or after. Connections of before are not
+    /// known: the router answers what guests send on them with resets.
+    ///
+    /// # Errors
+    /// When the LAN was shut down.
+    pub fn restore(&self, state: LanState) -> Result<(), LanError> {
+        self.call(move |fabric| fabric.restore(&state))
     }
 
     /// What the LAN did so far; after its end, in all its life.

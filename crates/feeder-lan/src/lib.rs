@@ -12,6 +12,7 @@
 //!     sockets: "/tmp/lan".into(),
 //!     capture: Some("lan.pcapng".into()),
 //!     router: RouterConfig::home("192.168.50.0/24".parse()?),
+//!     seed: 1,
 //! })?;
 //! let cable = lan.attach_qemu("master")?;
 //! // qemu-system-aarch64 … -netdev dgram,id=lan,local.type=unix,local.path={cable.qemu},
@@ -35,6 +36,7 @@ mod pcapng;
 mod port;
 mod router;
 mod socket_port;
+mod state;
 mod stats;
 mod switch;
 mod tap;
@@ -46,5 +48,6 @@ pub use lan::{Lan, QemuPort};
 pub use lease::Lease;
 pub use port::Port;
 pub use router::ROUTER_MAC;
+pub use state::{DhcpClient, DhcpState, LanState, Settled};
 pub use stats::{NodeStats, Summary};
 pub use tap::{Tap, TappedFrame};

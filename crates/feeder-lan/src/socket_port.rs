@@ -110,6 +110,11 @@ impl SocketPort {
         self.paused_until = self.paused_until.filter(|until| now < *until);
     }
 
+    /// Frames that wait for the peer here, beside those that the kernel has taken for it.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
     /// How often the link came up.
     pub(crate) fn link_ups(&self) -> u64 {
         self.link_ups

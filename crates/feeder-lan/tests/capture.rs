@@ -157,6 +157,7 @@ fn a_full_disk_ends_the_capture_and_not_the_lan() {
         sockets: common::lan().dir.join("s"),
         capture: Some("/dev/full".into()),
         router: feeder_lan::RouterConfig::home("192.168.50.0/24".parse().expect("a network")),
+        seed: 1,
     })
     .expect_err("the header does not fit either");
     assert!(error.to_string().contains("/dev/full"), "{error}");

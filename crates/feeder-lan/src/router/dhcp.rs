@@ -15,6 +15,7 @@ use ipnet::Ipv4Net;
 
 use crate::frame::{BROADCAST, Mac};
 use crate::lease::Lease;
+use crate::state::{DhcpClient, DhcpState};
 
 /// The server's port.
 pub(crate) const SERVER_PORT: u16 = 67;
@@ -84,6 +85,36 @@ impl DhcpServer {
             address: client.address,
             hostname: client.hostname.clone(),
         })
+    }
+
+    /// What it remembers at `now`.
+    pub(crate) fn state(&self, now: Duration) -> DhcpState {
+        let left = |until: Duration| Some(until.saturating_sub(now)).filter(|left| !left.is_zero());
+        let clients = self.clients.iter().filter_map(|(mac, client)| {
+            Some(DhcpClient {
+                mac: *mac,
+                address: client.address,
+                hostname: client.hostname.clone(),
+                bound: client.bound,
+                remaining: left(client.expires)?,
+            })
+        });
+        let declined =
+            self.declined.iter().filter_map(|(address, until)| Some((*address, left(*until)?)));
+        DhcpState { clients: clients.collect(), declined: declined.collect() }
+    }
+
+    /// Remembers, from `now` on, what another server remembered, and nothing else.
+    pub(crate) fn restore(&mut self, now: Duration, state: &DhcpState) {
+        let client = |client: &DhcpClient| Client {
+            address: client.address,
+            hostname: client.hostname.clone(),
+            bound: client.bound,
+            expires: now + client.remaining,
+        };
+        self.clients = state.clients.iter().map(|saved| (saved.mac, client(saved))).collect();
+        self.declined =
+            state.declined.iter().map(|(address, left)| (*address, now + *left)).collect();
     }
 
     /// Answers a packet that was sent to the server's port. What is no request of an Ethernet client on this segment is
@@ -500,6 +531,48 @@ mod tests {
                 "{harmful:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_restored_server_goes_on_with_the_time_that_was_left() {
+        let mut server = server();
+        ask(&mut server, NOW, &discover(1));
+        ask(&mut server, NOW, &select(1, SERVER, pool(0)));
+        ask(&mut server, NOW, &discover(2));
+        let decline = packet(mac(2), MessageType::Decline, ANY, vec![]);
+        ask(&mut server, NOW, &decline);
+        let saved_at = NOW + OFFER_TIME / 2;
+        ask(&mut server, saved_at, &discover(3));
+        let state = server.state(saved_at);
+        assert_eq!(
+            state.clients.iter().map(|client| client.bound).collect::<Vec<_>>(),
+            [true, false]
+        );
+        assert_eq!(state.declined, BTreeMap::from([(pool(2), DECLINE_TIME - OFFER_TIME / 2)]));
+
+        // The other clock stands elsewhere, and runs from there.
+        let now = Duration::from_secs(1_000_000);
+        let mut other = self::server();
+        ask(&mut other, now, &discover(7));
+        other.restore(now, &state);
+        assert_eq!(other.state(now), state);
+        assert_eq!(other.leases().collect::<Vec<_>>(), server.leases().collect::<Vec<_>>());
+        assert_eq!(
+            ask(&mut other, now, &discover(4)),
+            None,
+            "0 is leased, 1 reserved, 2 declined, 3 offered"
+        );
+        assert_eq!(
+            ask(&mut other, now + OFFER_TIME, &discover(4)),
+            Some((MessageType::Offer, pool(3))),
+            "the offer has run out"
+        );
+        let later = now + LEASE_TIME - OFFER_TIME / 2;
+        assert_eq!(
+            ask(&mut other, later, &discover(5)),
+            Some((MessageType::Offer, pool(0))),
+            "the lease has run out"
+        );
     }
 
     proptest! {

@@ -73,6 +73,18 @@ impl Forwards {
         Forwards { listeners: Vec::new(), connections: Vec::new(), next_port }
     }
 
+    /// The port from which the next connection comes.
+    pub(crate) fn next_port(&self) -> u16 {
+        self.next_port
+    }
+
+    /// Goes on from a port that [`Forwards::next_port`] gave in an earlier life.
+    pub(crate) fn set_next_port(&mut self, port: u16) {
+        if EPHEMERAL.contains(&port) {
+            self.next_port = port;
+        }
+    }
+
     /// Opens a port on the host's loopback for a guest's port, or finds the one that is open already.
     pub(crate) fn open(&mut self, guest: SocketAddrV4) -> io::Result<SocketAddr> {
         if let Some(listener) = self.listeners.iter().find(|listener| listener.guest == guest) {

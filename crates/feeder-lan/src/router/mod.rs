@@ -37,6 +37,7 @@ use self::http_server::HttpServer;
 use crate::config::{RouterConfig, is_host};
 use crate::frame::{self, HEADER, Mac};
 use crate::lease::{Lease, LeaseBook};
+use crate::state::RouterState;
 
 /// The router's hardware address: locally administered, the same in every LAN.
 pub const ROUTER_MAC: Mac = [0x02, 0xfe, 0xed, 0x00, 0x00, 0x01];
@@ -116,6 +117,22 @@ impl Router {
     /// Opens a forward; gives the host's end of it.
     pub(crate) fn forward(&mut self, guest: SocketAddrV4) -> io::Result<SocketAddr> {
         self.forwards.open(guest)
+    }
+
+    /// What a router that goes on from here has to know.
+    pub(crate) fn state(&self, now: Duration) -> RouterState {
+        let next_port = Some(self.forwards.next_port());
+        RouterState { dhcp: self.dhcp.state(now), next_port }
+    }
+
+    /// Goes on where another router was.
+    pub(crate) fn restore(&mut self, now: Duration, state: &RouterState) {
+        self.dhcp.restore(now, &state.dhcp);
+        if let Some(port) = state.next_port {
+            self.forwards.set_next_port(port);
+        }
+        self.publish_leases();
+        self.disturbed = true;
     }
 
     /// Takes a frame from the LAN.

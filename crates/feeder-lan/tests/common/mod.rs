@@ -44,8 +44,12 @@ pub fn lan_with(change: impl FnOnce(&Utf8Path, &mut LanConfig)) -> Bench {
     let temp = tempfile::tempdir().expect("a directory");
     let dir = Utf8PathBuf::try_from(temp.path().to_owned()).expect("UTF-8");
     let router = RouterConfig::home("192.168.50.0/24".parse().expect("a network"));
-    let mut config =
-        LanConfig { sockets: dir.join("s"), capture: Some(dir.join("lan.pcapng")), router };
+    let mut config = LanConfig {
+        sockets: dir.join("s"),
+        capture: Some(dir.join("lan.pcapng")),
+        router,
+        seed: 1,
+    };
     change(&dir, &mut config);
     Bench { lan: Lan::start(config).expect("a LAN"), dir, _dir: temp }
 }
@@ -83,6 +87,12 @@ impl Guest {
             addresses.clear();
             addresses.push(IpCidr::Ipv4(cidr)).expect("room for an address");
         });
+    }
+
+    /// Takes the guest, with all it remembers, to another LAN.
+    pub fn plug_into(&mut self, lan: &Lan, name: &str) {
+        self.device.port = lan.attach(name).expect("a port");
+        self.device.received.clear();
     }
 
     /// Lets the stack work until `done` gives something.

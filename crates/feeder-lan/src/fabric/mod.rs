@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, UNIX_EPOCH};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -20,6 +21,7 @@ use crate::lease::LeaseBook;
 use crate::port::Shared;
 use crate::router::{Router, Source};
 use crate::socket_port::{Sent, SocketPort};
+use crate::state::{LanState, Settled};
 use crate::stats::{NodeStats, Summary};
 use crate::switch::{Forward, PortId, Switch};
 use crate::tap::{Sink, TappedFrame};
@@ -46,6 +48,8 @@ pub(crate) struct Fabric {
     leases: Arc<LeaseBook>,
     frames: u64,
     bytes: u64,
+    /// Who waits for the LAN to be at rest.
+    settlers: Vec<SyncSender<Settled>>,
     stopping: bool,
 }
 
@@ -103,6 +107,7 @@ impl Fabric {
             leases,
             frames: 0,
             bytes: 0,
+            settlers: Vec::new(),
             stopping: false,
         };
         let id = fabric.plug(ROUTER_NAME, End::Router);
@@ -137,7 +142,10 @@ impl Fabric {
             _ => None,
         });
         let capture = self.capture.as_ref().and_then(Capture::due);
-        let due = pauses.chain(capture).chain(self.router.due(now)).min();
+        let work = pauses.chain(self.router.due(now)).min();
+        // Nothing will come but frames that are in the sockets already: then there is no need to wait for them.
+        let settling = !self.settlers.is_empty() && self.is_quiet(now);
+        let due = work.into_iter().chain(capture).chain(settling.then_some(now)).min();
         let timeout = due.map(|due| {
             let left = due.saturating_sub(now);
             Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() }
@@ -161,14 +169,40 @@ impl Fabric {
         self.router
             .poll_set(|fd: BorrowedFd<'_>, events, source| add(fd, events, Ready::Router(source)));
 
-        match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) => {}
+        let nothing = match poll(&mut fds, timeout.as_ref()) {
+            Ok(ready) => ready == 0,
             Err(rustix::io::Errno::INTR) => return Vec::new(),
             // Descriptors are owned and the timeout is valid: what is left is a kernel without memory.
             Err(err) => panic!("the virtual LAN cannot poll its sockets: {err}"),
-        }
+        };
         let revents: Vec<PollFlags> = fds.iter().map(PollFd::revents).collect();
+        if settling && nothing {
+            self.settled();
+        }
         sources.into_iter().zip(revents).filter(|(_, events)| !events.is_empty()).collect()
+    }
+
+    /// True when nothing is under way as far as the LAN knows; frames may be in the sockets.
+    fn is_quiet(&self, now: Duration) -> bool {
+        let pausing =
+            |port: &Attached| matches!(&port.end, End::Qemu(socket) if socket.paused().is_some());
+        self.router.due(now).is_none_or(|due| due > now) && !self.ports.values().any(pausing)
+    }
+
+    /// Tells those who wait for it that the LAN is at rest.
+    fn settled(&mut self) {
+        let mut undelivered = BTreeMap::new();
+        for port in self.ports.values() {
+            if let End::Qemu(socket) = &port.end
+                && socket.waiting() > 0
+            {
+                undelivered.insert(port.node.to_string(), socket.waiting());
+            }
+        }
+        for settler in self.settlers.drain(..) {
+            // One who no longer waits has no use for it.
+            let _ = settler.try_send(Settled { undelivered: undelivered.clone() });
+        }
     }
 
     fn read_inbox(&mut self, outbox: &Outbox) {
@@ -351,6 +385,21 @@ impl Fabric {
         for port in ports {
             self.unplug(port);
         }
+    }
+
+    /// What a LAN that goes on from here has to know.
+    pub(crate) fn state(&self) -> LanState {
+        LanState { router: self.router.state(self.clock.now()) }
+    }
+
+    /// Goes on where another LAN was.
+    pub(crate) fn restore(&mut self, state: &LanState) {
+        self.router.restore(self.clock.now(), &state.router);
+    }
+
+    /// Tells `settler` once nothing is under way.
+    pub(crate) fn when_settled(&mut self, settler: SyncSender<Settled>) {
+        self.settlers.push(settler);
     }
 
     pub(crate) fn router(&mut self) -> &mut Router {
