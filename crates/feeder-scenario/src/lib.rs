@@ -21,6 +21,7 @@ mod panics;
 mod report;
 mod run;
 mod run_dir;
+pub mod snapshot;
 mod story;
 mod terminal;
 #[cfg(test)]

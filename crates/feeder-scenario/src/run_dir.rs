@@ -8,6 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use feeder_ui::{Exit, Expected};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use gc::is_dead;
 pub use gc::{Freed, gc};
 
 /// A unix socket's path has at most this many bytes (`sun_path` in unix(7), less the closing zero).
@@ -17,7 +18,7 @@ const SOCKET_NAME: usize = 48;
 /// How directories for sockets begin.
 const SOCKETS: &str = "feeder-";
 /// Held as long as the run lives; by the kernel, so that no crash can leave it held.
-const LOCK: &str = "run.lock";
+pub(crate) const LOCK: &str = "run.lock";
 /// Written before anything of the scenario runs.
 const STARTED: &str = "started.json";
 
@@ -180,7 +181,7 @@ impl Drop for RunDir {
 
 /// Holds the lock of a new directory. The file gets its name when the lock is held, so that nobody ever sees it free.
 /// Rust opens files so that children do not inherit them, or a machine that outlives us would keep its run alive.
-fn take_lock(dir: &Utf8Path) -> Result<fs_err::File, RunDirError> {
+pub(crate) fn take_lock(dir: &Utf8Path) -> Result<fs_err::File, RunDirError> {
     let (new, path) = (dir.join(".lock"), dir.join(LOCK));
     let file = fs_err::File::create(&new).map_err(io("make", &new))?;
     file.file().try_lock().map_err(|error| io("lock", &new)(error.into()))?;

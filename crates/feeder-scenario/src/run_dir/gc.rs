@@ -64,7 +64,7 @@ pub fn gc(root: &Utf8Path, keep: usize) -> Result<Freed, RunDirError> {
 }
 
 /// Whether a run has made this directory and is no more. A directory whose lock cannot be had is somebody's.
-fn is_dead(dir: &Utf8Path) -> bool {
+pub(crate) fn is_dead(dir: &Utf8Path) -> bool {
     let Ok(lock) = fs_err::File::open(dir.join(LOCK)) else { return false };
     match lock.file().try_lock() {
         Ok(()) => true,
