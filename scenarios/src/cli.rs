@@ -1,6 +1,7 @@
 //! The command line of `scenario`: parse, call the engine, print.
 
 mod output;
+mod reuse;
 
 use camino::Utf8PathBuf;
 use clap::{
@@ -9,7 +10,9 @@ use clap::{
 };
 use feeder_host::Consent;
 use feeder_process::interrupt;
-use feeder_scenario::{Options, Ran, RunDirError, Scenario, Stage, StageOptions};
+use feeder_scenario::{
+    Ending, Options, Ran, Reuse, RunDirError, Scenario, Stage, StageOptions, snapshot::Code,
+};
 use feeder_ui::{Exit, Expected, Progress};
 
 /// Runs of a scenario whose evidence is kept.
@@ -40,7 +43,9 @@ enum Verb {
     Run(Run),
     /// Say which scenarios there are
     List,
-    /// Remove what dead runs left: sockets, scratch files, and the evidence of old runs
+    /// Say why a step would run instead of being taken over from an earlier run
+    Why(reuse::WhyArgs),
+    /// Remove what dead runs left (sockets, scratch files), the evidence of old runs, and kept states over the limit
     Gc(Gc),
 }
 
@@ -61,6 +66,11 @@ struct Run {
     /// Install host tools that are missing without asking; CI=true says the same
     #[arg(long)]
     yes: bool,
+    /// Varies what is left to chance: with the same seed, the same frames are lost
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    #[command(flatten)]
+    freshness: reuse::Freshness,
 }
 
 #[derive(Debug, Args)]
@@ -68,6 +78,9 @@ struct Gc {
     /// Runs of each scenario whose evidence stays
     #[arg(long, value_name = "RUNS", default_value_t = KEEP_RUNS)]
     keep: usize,
+    /// GiB of kept states that stay, the most recently used first
+    #[arg(long, value_name = "GIB", default_value_t = reuse::LIMIT_GIB)]
+    limit: u64,
 }
 
 /// What stdout is for.
@@ -81,11 +94,11 @@ enum Format {
 }
 
 /// Does what the process's arguments ask for, and gives its exit code.
-pub fn main<S: Stage>(scenarios: &[Scenario<S>]) -> Exit {
+pub fn main<S: Stage>(scenarios: &[Scenario<S>], code: &'static Code) -> Exit {
     interrupt::install();
     let matches = command(scenarios).get_matches();
     let command = Command::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    match obey(command, scenarios, &Progress::terminal()) {
+    match obey(command, scenarios, code, &Progress::terminal()) {
         Ok(exit) => exit,
         Err(error) => feeder_ui::report(&*error),
     }
@@ -103,8 +116,17 @@ fn command<S: Stage>(scenarios: &[Scenario<S>]) -> clap::Command {
 fn obey<S: Stage>(
     command: Command,
     scenarios: &[Scenario<S>],
+    code: &'static Code,
     progress: &Progress,
 ) -> Result<Exit, Box<dyn Expected>> {
+    let stage = |machine: Option<&str>, yes: bool, seed: u64| StageOptions {
+        machine: machine.or(S::MACHINES.first().copied()).unwrap_or_default().to_owned(),
+        consent: Consent::from_flag(yes),
+        progress: progress.clone(),
+        seed,
+        code,
+        reuse: Reuse::Steps(usize::MAX),
+    };
     let root = command.evidence.unwrap_or_else(default_root);
     match command.verb {
         Verb::List => {
@@ -114,25 +136,26 @@ fn obey<S: Stage>(
         }
         Verb::Gc(gc) => {
             let freed = feeder_scenario::gc(&root, gc.keep)?;
-            say(&output::freed(freed, command.format))?;
+            let states = reuse::gc(gc.limit)?;
+            say(&output::freed(freed, &states, command.format))?;
+            Ok(Exit::Ok)
+        }
+        Verb::Why(args) => {
+            let options = stage(args.machine.as_deref(), false, args.seed);
+            say(&output::why(&reuse::explain::<S>(&args, &options, code)?, command.format))?;
             Ok(Exit::Ok)
         }
         Verb::Run(run) => {
-            let machine = run.machine.as_deref().or(S::MACHINES.first().copied());
             let options = Options {
                 root,
                 keep_runs: KEEP_RUNS,
                 keep_scratch: run.keep,
-                stage: StageOptions {
-                    machine: machine.unwrap_or_default().to_owned(),
-                    consent: Consent::from_flag(run.yes),
-                    progress: progress.clone(),
-                },
+                stage: stage(run.machine.as_deref(), run.yes, run.seed),
             };
             let wanted = scenarios
                 .iter()
                 .filter(|scenario| run.all || run.names.iter().any(|name| name == scenario.name));
-            run_all(wanted, &options, command.format, progress)
+            run_all(wanted, &options, run.freshness, command.format)
         }
     }
 }
@@ -141,19 +164,30 @@ fn obey<S: Stage>(
 fn run_all<'a, S: Stage + 'a>(
     wanted: impl Iterator<Item = &'a Scenario<S>>,
     options: &Options,
+    freshness: reuse::Freshness,
     format: Format,
-    progress: &Progress,
 ) -> Result<Exit, Box<dyn Expected>> {
     let mut runs = Vec::new();
     for scenario in wanted {
         if interrupt::requested() {
             break;
         }
-        let ran = feeder_scenario::run(scenario, options)?;
-        let shown = ran.report.conclusion(&ran.dir);
+        let known = freshness.look(scenario, &options.stage)?;
+        let (ran, shown) = if let Some(ran) = freshness.proven(&known) {
+            let shown = output::proven(&ran);
+            (ran, shown)
+        } else {
+            let options = freshness.options(&known, options);
+            let ran = feeder_scenario::run(scenario, &options)?;
+            if ran.report.verdict == Ending::Passed {
+                reuse::remember(scenario, &options.stage, &known, &ran)?;
+            }
+            let shown = ran.report.conclusion(&ran.dir);
+            (ran, shown)
+        };
         match format {
             Format::Human => say(&shown)?,
-            Format::Json => progress.note(shown.trim_end()),
+            Format::Json => options.stage.progress.note(shown.trim_end()),
         }
         runs.push(ran);
     }

@@ -4,7 +4,10 @@ pub mod cli;
 mod netboot;
 mod sabotage;
 
-use feeder_scenario::{Lab, Scenario};
+use feeder_scenario::{Lab, Scenario, snapshot::Code};
+
+/// The code of the scenarios and of all that they run, by digests.
+pub static CODE: &Code = &Code::UNKNOWN;
 
 /// Every scenario that can be run.
 pub static SCENARIOS: &[Scenario<Lab>] = &[netboot::NETBOOT, sabotage::SABOTAGE];

@@ -101,7 +101,9 @@ impl fmt::Display for Absence {
 }
 
 /// The parts of the firmware, in the order in which they run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub enum Stage {
     /// The mask ROM: finds `bootcode.bin`.
     Rom,

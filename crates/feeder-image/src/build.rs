@@ -62,6 +62,19 @@ pub fn build(
     Ok(found(dir))
 }
 
+/// The SD card of a recipe, if the store has it already.
+///
+/// # Errors
+///
+/// As [`plan`].
+pub fn stored(store: &Store, recipe: &Recipe, lock: &Lock) -> Result<Option<MasterSd>, ImageError> {
+    let ssh_key = ssh_key(store)?;
+    let derivation = plan(recipe, lock, &ssh_key)?;
+    let digest = derivation.hash();
+    let found = |dir: Utf8PathBuf| MasterSd { disk: dir.join("disk.img"), ssh_key, digest };
+    Ok(store.output(&derivation).map(found))
+}
+
 /// Everything that decides the bytes of the image.
 ///
 /// # Errors

@@ -20,7 +20,7 @@ mod recipe;
 mod repository;
 mod root;
 
-pub use build::{MasterSd, build, plan};
+pub use build::{MasterSd, build, plan, stored};
 pub use disk::{DiskParts, assemble, ext4, fat, mbr};
 pub use error::ImageError;
 pub use fetch::{Fetched, fetch};

@@ -22,6 +22,7 @@ mod report;
 mod run;
 mod run_dir;
 pub mod snapshot;
+mod stage;
 mod story;
 mod terminal;
 #[cfg(test)]
@@ -35,8 +36,9 @@ pub use guests::{Fate, Guest, Guests};
 pub use journal::{Journal, Record};
 pub use lab::{BootRecord, Lab, Node, Provision};
 pub use report::{Evidence, NodeReport, Phase, Report, StepReport, Totals, WaitReport};
-pub use run::{Options, Ran, Scenario, Stage, StageOptions, run};
+pub use run::{Options, Ran, run};
 pub use run_dir::{Freed, RunDir, RunDirError, gc, shown};
+pub use stage::{Decided, Reuse, Scenario, Stage, StageOptions};
 pub use story::{Steps, Story};
 pub use terminal::watch;
 pub use verdict::{Class, Ending, Failure, OrFail, StepRef, Verdict};

@@ -2,53 +2,11 @@
 
 use std::sync::Arc;
 
-use camino::{Utf8Path, Utf8PathBuf};
-use feeder_host::Consent;
-use feeder_ui::Progress;
-
 use crate::{
-    Clock, Ending, Event, Evidence, Failure, Report, RunClock, RunDir, RunDirError, Story, Verdict,
-    panics::caught, terminal,
+    Clock, Ending, Event, Evidence, Failure, Report, RunClock, RunDir, RunDirError, Scenario,
+    Stage, StageOptions, Story, Verdict, panics::caught, terminal,
 };
-
-/// A scenario in the table of those that can be run.
-pub struct Scenario<S> {
-    /// What it is called on the command line.
-    pub name: &'static str,
-    /// What it shows, in one line.
-    pub about: &'static str,
-    /// The story itself.
-    pub run: fn(&mut S) -> Verdict,
-}
-
-/// What a scenario is played on: machines, a LAN and a cluster.
-pub trait Stage: Sized {
-    /// The machines it can be built of, the usual one first.
-    const MACHINES: &'static [&'static str];
-
-    /// Builds it. A failure leaves nothing behind.
-    ///
-    /// # Errors
-    /// Something that it needs is not there; the class says whose fault that is.
-    fn set_up(story: &Story, options: &StageOptions) -> Verdict<Self>;
-
-    /// Ends everything and writes the last evidence. Called after failures, panics and interrupts, too.
-    ///
-    /// # Errors
-    /// Something would not end.
-    fn tear_down(self) -> Verdict;
-}
-
-/// How a stage is to be built.
-#[derive(Debug, Clone)]
-pub struct StageOptions {
-    /// One of [`Stage::MACHINES`].
-    pub machine: String,
-    /// Whether tools that are missing may be installed without asking.
-    pub consent: Consent,
-    /// Where long preparations (fetching, building) say how far they are.
-    pub progress: Progress,
-}
+use camino::{Utf8Path, Utf8PathBuf};
 
 /// How a scenario is to be run.
 #[derive(Debug, Clone)]
@@ -116,7 +74,7 @@ fn begin(story: &Story, options: &Options) -> Result<(), RunDirError> {
 
 /// Set-up, story, tear-down. The story's failure counts more than the tear-down's.
 fn play<S: Stage>(story: &Story, scenario: &Scenario<S>, options: &Options) -> Verdict {
-    let mut stage = story.judged(caught(|| S::set_up(story, &options.stage)))?;
+    let mut stage = story.judged(caught(|| S::set_up(scenario.name, story, &options.stage)))?;
     let told = story.judged(caught(|| (scenario.run)(&mut stage)));
     let torn_down = caught(|| stage.tear_down());
     told.and_then(|()| story.judged(torn_down))

@@ -18,10 +18,16 @@ const ROOT: &str = "FEEDER_TEST_ENDED_ROOT";
 
 struct Waits(Story);
 
+impl feeder_scenario::Steps for Waits {
+    fn story(&self) -> &Story {
+        &self.0
+    }
+}
+
 impl Stage for Waits {
     const MACHINES: &'static [&'static str] = &["none"];
 
-    fn set_up(story: &Story, _: &StageOptions) -> Verdict<Self> {
+    fn set_up(_scenario: &str, story: &Story, _: &StageOptions) -> Verdict<Self> {
         fs_err::write(story.dir().scratch().join("disk.img"), "x").unwrap();
         Ok(Self(story.clone()))
     }
@@ -55,6 +61,9 @@ fn run_that_waits() {
             machine: "none".into(),
             consent: feeder_host::Consent::Ask,
             progress: Progress::silent(),
+            seed: 1,
+            code: &feeder_scenario::snapshot::Code::UNKNOWN,
+            reuse: feeder_scenario::Reuse::Nothing,
         },
     };
     let scenario = Scenario { name: "forever", about: "never ends", run: forever };

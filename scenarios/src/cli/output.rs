@@ -1,7 +1,10 @@
 //! What goes to stdout.
 
 use camino::Utf8PathBuf;
-use feeder_scenario::{Ending, Failure, Freed, Ran, Totals, shown};
+use feeder_scenario::{
+    Ending, Failure, Freed, Ran, Totals, shown,
+    snapshot::{ShelfFreed, Why},
+};
 use feeder_ui::plural;
 use serde::Serialize;
 
@@ -79,15 +82,42 @@ pub(super) fn list<'a>(table: impl Iterator<Item = (&'a str, &'a str)>, format: 
     }
 }
 
-pub(super) fn freed(freed: Freed, format: Format) -> String {
+/// A scenario that did not run, because it has passed with the same inputs.
+pub(super) fn proven(ran: &Ran) -> String {
+    let Ran { report, dir } = ran;
+    format!(
+        "{} has passed, and nothing has changed since: {} steps in {}, at {}\nreport   {}\nhint: run it all the same with --again, or from power-on with --cold\n",
+        report.scenario,
+        report.totals.passed,
+        feeder_ui::elapsed(report.took.wall + report.reused.wall),
+        report.started,
+        shown(dir, "report.txt"),
+    )
+}
+
+pub(super) fn why(why: &Why, format: Format) -> String {
     match format {
-        Format::Json => json(&freed),
-        Format::Human if freed == Freed::default() => "nothing to remove\n".to_owned(),
+        Format::Human => format!("{why}\n"),
+        Format::Json => json(why),
+    }
+}
+
+pub(super) fn freed(freed: Freed, states: &ShelfFreed, format: Format) -> String {
+    #[derive(Serialize)]
+    struct All<'a> {
+        #[serde(flatten)]
+        runs: Freed,
+        states: &'a ShelfFreed,
+    }
+    match format {
+        Format::Json => json(&All { runs: freed, states }),
         Format::Human => format!(
-            "removed the evidence of {}, the sockets of {}, the scratch files of {}\n",
+            "removed the evidence of {}, the sockets of {}, the scratch files of {}; {} of kept states, {} stay\n",
             plural(freed.runs, "run"),
             plural(freed.sockets, "run"),
             plural(freed.scratch, "run"),
+            feeder_ui::size(states.bytes),
+            feeder_ui::size(states.left),
         ),
     }
 }

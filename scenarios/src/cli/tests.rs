@@ -10,7 +10,7 @@ struct Bare(Story);
 impl Stage for Bare {
     const MACHINES: &'static [&'static str] = &["virt", "raspi3b"];
 
-    fn set_up(story: &Story, options: &StageOptions) -> Verdict<Self> {
+    fn set_up(_scenario: &str, story: &Story, options: &StageOptions) -> Verdict<Self> {
         story.version("machine", &options.machine);
         Ok(Self(story.clone()))
     }
@@ -75,6 +75,9 @@ fn played(names: &[&str]) -> (tempfile::TempDir, Vec<Ran>) {
             machine: "virt".into(),
             consent: feeder_host::Consent::Ask,
             progress: Progress::silent(),
+            seed: 1,
+            code: &feeder_scenario::snapshot::Code::UNKNOWN,
+            reuse: feeder_scenario::Reuse::Nothing,
         },
     };
     let play = |name: &&str| {
@@ -130,7 +133,10 @@ fn gc_removes_old_runs() {
     let (guard, _runs) = played(&["good", "good", "bad"]);
     let evidence = guard.path().to_str().unwrap();
     let command = parsed(&["gc", "--keep", "0", "--evidence", evidence]).unwrap();
-    assert_eq!(obey(command, TABLE, &Progress::silent()).map_err(|e| e.to_string()), Ok(Exit::Ok));
+    assert_eq!(
+        obey(command, TABLE, &Code::UNKNOWN, &Progress::silent()).map_err(|e| e.to_string()),
+        Ok(Exit::Ok)
+    );
     let left = feeder_scenario::gc(guard.path().try_into().unwrap(), 0).unwrap();
     assert_eq!(left.runs, 0);
     let runs = guard.path().join("good").read_dir().unwrap().count();

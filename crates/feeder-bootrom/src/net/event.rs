@@ -5,11 +5,13 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::option43;
 use crate::boot::{Absence, BootError, Stage};
 
 /// An OFFER and what became of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OfferSeen {
     /// Whose round of DHCP it answered.
     pub stage: Stage,

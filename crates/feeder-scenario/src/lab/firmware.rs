@@ -7,6 +7,7 @@ use std::{
 
 use feeder_bootrom::{BootEvent, Dead, NetBoot, OfferSeen};
 use feeder_lan::Port;
+use serde::{Deserialize, Serialize};
 
 use crate::{Firmware, Story};
 
@@ -17,7 +18,7 @@ const SLOWDOWN: u32 = 2;
 const TICK: Duration = Duration::from_millis(100);
 
 /// What a network boot fetched and heard, kept for expectations.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct BootRecord {
     /// Every OFFER that was heard.
     pub offers: Vec<OfferSeen>,

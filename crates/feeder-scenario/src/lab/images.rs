@@ -2,13 +2,14 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use feeder_host::Need;
-use feeder_image::{ImageError, Lock, Mirror, PackageSet, Recipe, build, fetch, repository};
-use feeder_process::Cmd;
-use feeder_store::Store;
+use feeder_image::{
+    ImageError, Lock, MasterSd, Mirror, PackageSet, Recipe, build, fetch, repository,
+};
+use feeder_store::{Digest, Store};
 use feeder_ui::Progress;
 use fs_err as fs;
 
-use crate::{Class, Failure, OrFail, RunDir, StageOptions, Story, Verdict};
+use crate::{Class, Failure, OrFail, StageOptions, Story, Verdict};
 
 /// The package sets that the router's mirror serves: what the image holds, and what provisioning installs.
 const SERVED: &[&str] = &["master", "provision"];
@@ -22,13 +23,32 @@ fn fixtures() -> Utf8PathBuf {
 
 pub(crate) struct Images {
     /// The master's SD card as it comes from the image; read-only.
-    disk: Utf8PathBuf,
+    pub(crate) disk: Utf8PathBuf,
     /// The private key of the image's user.
     pub(crate) ssh_key: Utf8PathBuf,
     /// The apt repository; read-only.
     archive: Utf8PathBuf,
     /// What the router serves over HTTP.
     pub(crate) mirror: Utf8PathBuf,
+    /// Of all that the SD card was built from.
+    pub(crate) digest: Digest,
+}
+
+/// What a lab would boot, if the store has all of it: the digest of the SD card, and the name of the package archive.
+pub(crate) fn stored() -> Result<Option<(Digest, String)>, ImageError> {
+    let fixtures = fixtures();
+    let lock = Lock::load(&fixtures.join("locks/trixie-arm64.lock"))?;
+    lock.check(&PackageSet::load_dir(&fixtures.join("packages"))?)?;
+    let store = Store::open(&Store::default_root())?;
+    let recipe = Recipe::load(&fixtures.join("recipes/master-sd.toml"))?;
+    let Some(image) = feeder_image::stored(&store, &recipe, &lock)? else { return Ok(None) };
+    // The image is built from packages of the same lock: they are there.
+    let archive = repository(&store, &lock, SERVED)?;
+    Ok(Some((image.digest, name_of(&archive))))
+}
+
+fn name_of(archive: &Utf8Path) -> String {
+    archive.file_name().unwrap_or_default().to_owned()
 }
 
 impl Images {
@@ -59,18 +79,12 @@ impl Images {
         let image = build(&store, &recipe, &lock, progress)?;
         story.version("image master-sd", image.digest.to_string());
         let mirror = story.dir().scratch().join("mirror");
-        Ok(Self { disk: image.disk, ssh_key: image.ssh_key, archive, mirror })
+        let MasterSd { disk, ssh_key, digest } = image;
+        Ok(Self { disk, ssh_key, archive, mirror, digest })
     }
 
-    /// A card of this run's own to write to.
-    pub(crate) fn fresh_disk(&self, dir: &RunDir) -> Verdict<Utf8PathBuf> {
-        let disk = dir.scratch().join("sd.img");
-        // Sparse: the card is mostly empty.
-        Cmd::new("cp")
-            .args(["--sparse=always", "--reflink=auto", "--no-preserve=mode"])
-            .args([self.disk.as_str(), disk.as_str()])
-            .run()
-            .or_fail(Class::Host, "cannot copy the master's SD card")?;
-        Ok(disk)
+    /// The name of the package archive, which has its digest in it.
+    pub(crate) fn packages(&self) -> String {
+        name_of(&self.archive)
     }
 }

@@ -8,31 +8,37 @@ mod expect;
 mod firmware;
 mod guest;
 mod images;
+mod inputs;
 mod node;
+mod prefix;
 mod provision;
+mod saved;
 
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
+    panic::Location,
     sync::Arc,
 };
 
 use camino::Utf8PathBuf;
 use feeder_cluster::Cluster;
 use feeder_lan::{Lan, LanConfig, RouterConfig};
-use feeder_machine::Profile;
+use feeder_machine::{DiskFormat, Profile};
 use feeder_modules::Layout;
 
-use self::{bench::Bench, images::Images, node::BootsFrom};
+use self::{bench::Bench, images::Images, node::BootsFrom, prefix::Prefix, saved::overlay};
 pub use self::{firmware::BootRecord, node::Node, provision::Provision};
-use crate::{Class, Event, Failure, OrFail, Stage, StageOptions, Steps, Story, Verdict};
+use crate::{
+    Class, Event, Failure, OrFail, Stage, StageOptions, Steps, Story, Verdict,
+    snapshot::{Chain, Shelf},
+    stage::{Decided, Reuse},
+};
 
 /// The MAC address of the master's network card. Any of a Raspberry Pi will do: its firmware boots from the card.
 const MASTER_MAC: [u8; 6] = [0xb8, 0x27, 0xeb, 0x00, 0x00, 0x64];
 /// The name under which the LAN's router serves packages; the image's package sources say it.
 const MIRROR: &str = "mirror.feeder.test";
-/// What the LAN leaves to chance is decided by this: runs decide alike.
-const SEED: u64 = 1;
 /// The port of sshd.
 const SSH: u16 = 22;
 
@@ -47,9 +53,12 @@ pub struct Lab {
     bench: Arc<Bench>,
     nodes: BTreeMap<String, Node>,
     layout: Layout,
-    /// Where the master answers while it has the address that the router gave it.
+    /// The address that the router gave the master, until it has its own.
+    pub(crate) bare: Option<Ipv4Addr>,
+    /// Where the master answers there.
     pub(crate) first_contact: Option<SocketAddr>,
     capture: Utf8PathBuf,
+    prefix: Prefix,
 }
 
 impl std::fmt::Debug for Lab {
@@ -61,6 +70,14 @@ impl std::fmt::Debug for Lab {
 impl Steps for Lab {
     fn story(&self) -> &Story {
         &self.bench.story
+    }
+
+    fn step(&mut self, name: impl Into<String>, body: impl Fn(&mut Self) -> Verdict) -> Verdict {
+        let story = self.story().clone();
+        if story.current_step().is_some() {
+            return story.step(name, || body(self));
+        }
+        self.outer_step(name.into(), Location::caller(), body)
     }
 }
 
@@ -113,12 +130,14 @@ impl Lab {
         self.story().milestone(master.name(), "address", Some(address.to_string()));
         let forward = ssh_forward(&self.bench.lan, address)?;
         master.until_ssh_at(forward)?;
+        self.bare = Some(address);
         self.first_contact = Some(forward);
         Ok(master)
     }
 
     /// `cargo xtask provision`.
     pub fn provision(&mut self) -> Provision<'_> {
+        self.prefix.uses(prefix::MODULES);
         Provision { lab: self }
     }
 
@@ -133,21 +152,33 @@ impl Lab {
 impl Stage for Lab {
     const MACHINES: &'static [&'static str] = &["virt", "raspi3b"];
 
-    fn set_up(story: &Story, options: &StageOptions) -> Verdict<Self> {
-        let (machine, text) = (
-            Profile::named(&options.machine),
-            CLUSTERS.iter().find(|(name, _)| *name == options.machine),
-        );
-        let (Some(machine), Some((_, text))) = (machine, text) else {
-            return Err(Failure::scenario(format!(
-                "there is no sample cluster for {}",
-                options.machine
-            )));
+    fn decided(options: &StageOptions) -> Verdict<Option<Decided>> {
+        let stored = images::stored()
+            .map_err(|error| Failure::expected("cannot look for the images", &error))?;
+        let Some((image, packages)) = stored else { return Ok(None) };
+        let base = inputs::base(options, image, &packages, sample(&options.machine)?)?;
+        Ok(Some(Decided { base, ingredients: inputs::ingredients(options.code) }))
+    }
+
+    fn set_up(scenario: &str, story: &Story, options: &StageOptions) -> Verdict<Self> {
+        let Some(machine) = Profile::named(&options.machine) else {
+            return Err(Failure::scenario(format!("there is no machine {}", options.machine)));
         };
+        let text = sample(&options.machine)?;
         let parsed = feeder_cluster::parse(text, "fixtures/clusters")
             .map_err(|error| Failure::expected("the sample cluster is wrong", &error))?;
         let cluster = parsed.cluster;
         let images = Images::prepare(story, options)?;
+        let base = inputs::base(options, images.digest, &images.packages(), text)?;
+        let chain = Chain::new(scenario, base, inputs::ingredients(options.code));
+        let live = Shelf::open(&Shelf::default_root())
+            .and_then(|shelf| shelf.live())
+            .map_err(|error| Failure::expected("cannot open the shelf of kept states", &error))?;
+        let most = match options.reuse {
+            Reuse::Steps(most) => most,
+            Reuse::Nothing => 0,
+        };
+        let prefix = Prefix::new(live, chain, options.code, most);
 
         let dir = story.dir();
         let capture = dir.file("lan.pcapng");
@@ -161,7 +192,7 @@ impl Stage for Lab {
             sockets: dir.sockets().to_owned(),
             capture: Some(capture.clone()),
             router,
-            seed: SEED,
+            seed: options.seed,
         })
         .or_fail(Class::Harness, "cannot start the LAN")?;
 
@@ -185,19 +216,19 @@ impl Stage for Lab {
         // Steps are marked in the capture, for whoever looks at the frames.
         let marks = Arc::downgrade(&bench);
         story.journal().subscribe(move |record| {
-            if let (Event::StepStarted { number, name }, Some(bench)) =
-                (&record.event, marks.upgrade())
+            if let (Event::StepStarted { number, name }, false, Some(bench)) =
+                (&record.event, record.reused, marks.upgrade())
             {
                 bench.lan.comment(&format!("step {number}: {name}"));
             }
         });
-        let disk = images.fresh_disk(story.dir())?;
         let mut nodes = BTreeMap::new();
         let master = &bench.cluster.master;
-        let sd = BootsFrom::Sd { disk, mac: MASTER_MAC };
+        let card = overlay(&prefix.live, master.name.as_str(), &images.disk, DiskFormat::Raw)?;
+        let sd = BootsFrom::Sd { mac: MASTER_MAC };
         nodes.insert(
             master.name.to_string(),
-            Node::new(bench.clone(), master.name.as_str(), master.board, sd)?,
+            Node::new(bench.clone(), master.name.as_str(), master.board, sd, Some(card))?,
         );
         for worker in &bench.cluster.workers {
             let Some(serial) = worker.serial else {
@@ -209,10 +240,18 @@ impl Stage for Lab {
             let network = BootsFrom::Network { mac: worker.mac.octets(), serial: serial.get() };
             nodes.insert(
                 worker.name.to_string(),
-                Node::new(bench.clone(), worker.name.as_str(), worker.board, network)?,
+                Node::new(bench.clone(), worker.name.as_str(), worker.board, network, None)?,
             );
         }
-        Ok(Self { bench, nodes, layout: Layout::default(), first_contact: None, capture })
+        Ok(Self {
+            bench,
+            nodes,
+            layout: Layout::default(),
+            bare: None,
+            first_contact: None,
+            capture,
+            prefix,
+        })
     }
 
     fn tear_down(self) -> Verdict {
@@ -227,6 +266,14 @@ impl Stage for Lab {
         );
         Ok(())
     }
+}
+
+/// The sample cluster for a machine.
+fn sample(machine: &str) -> Verdict<&'static str> {
+    let found = CLUSTERS.iter().find(|(name, _)| *name == machine);
+    found
+        .map(|(_, text)| *text)
+        .ok_or_else(|| Failure::scenario(format!("there is no sample cluster for {machine}")))
 }
 
 /// A port of this machine's loopback that leads to the sshd at an address of the LAN.

@@ -9,9 +9,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use feeder_bootrom::{BoardModel, BoardProfile, Boot, NetBoot, boot_from_disk};
 use feeder_cluster::Board;
 use feeder_lan::QemuPort;
-use feeder_machine::{Accel, DeviceTree, Disk, DiskFormat, Machine, Nic, Spec};
+use feeder_machine::{Accel, DeviceTree, Disk, DiskFormat, Machine, Nic, Spec, disk::read_head};
 use feeder_remote::{Host, HostKeys, RemoteError, Ssh, wait_until_reachable};
 use fs_err as fs;
+use serde::{Deserialize, Serialize};
 
 use super::{
     bench::Bench,
@@ -29,7 +30,9 @@ const FIRMWARE: u64 = 120;
 /// One command in a shell.
 const COMMAND: u64 = 120;
 /// What the QEMU machines of this kind call the disk.
-const SD: &str = "sd";
+pub(super) const SD: &str = "sd";
+/// The size of the partition table of a PC, and of a sector, in bytes.
+const MBR: u64 = 512;
 
 /// A node; cheap to clone, a clone is the same node.
 #[derive(Clone)]
@@ -48,17 +51,60 @@ struct Shared {
 
 /// Where a node's firmware finds something to start.
 pub(crate) enum BootsFrom {
-    /// A raw disk image.
-    Sd { disk: Utf8PathBuf, mac: [u8; 6] },
+    /// Its SD card.
+    Sd { mac: [u8; 6] },
     /// The network.
     Network { mac: [u8; 6], serial: u32 },
 }
 
 #[derive(Default)]
-struct State {
-    machine: Option<Arc<Machine>>,
-    ssh: Option<Arc<Ssh>>,
-    boot: BootRecord,
+pub(super) struct State {
+    /// Its SD card, a qcow2 overlay that this run alone writes to.
+    pub(super) card: Option<Utf8PathBuf>,
+    /// The overlays under it that belong to kept states, the lowest first.
+    pub(super) frozen: Vec<Utf8PathBuf>,
+    pub(super) machine: Option<Running>,
+    pub(super) ssh: Option<Arc<Ssh>>,
+    /// In the run whose state it goes on from, until it is logged in to again.
+    pub(super) was_logged_in: bool,
+    pub(super) boot: BootRecord,
+}
+
+#[derive(Clone)]
+pub(super) struct Running {
+    pub(super) machine: Arc<Machine>,
+    /// What its firmware handed to QEMU, and where.
+    pub(super) loaded: Loaded,
+    /// The same where kept states have it.
+    pub(super) kept: Option<Loaded>,
+}
+
+/// What a firmware loaded into memory, as files.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Loaded {
+    kernel: Utf8PathBuf,
+    initrd: Option<Utf8PathBuf>,
+    dtb: Option<Utf8PathBuf>,
+    command_line: String,
+}
+
+impl Loaded {
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Utf8PathBuf> {
+        [Some(&self.kernel), self.initrd.as_ref(), self.dtb.as_ref()].into_iter().flatten()
+    }
+
+    /// The same, with each file where `to` puts it.
+    pub(crate) fn moved(
+        &self,
+        mut to: impl FnMut(&Utf8Path) -> Verdict<Utf8PathBuf>,
+    ) -> Verdict<Self> {
+        Ok(Self {
+            kernel: to(&self.kernel)?,
+            initrd: self.initrd.as_deref().map(&mut to).transpose()?,
+            dtb: self.dtb.as_deref().map(&mut to).transpose()?,
+            command_line: self.command_line.clone(),
+        })
+    }
 }
 
 impl Node {
@@ -67,6 +113,7 @@ impl Node {
         name: &str,
         board: Board,
         boots_from: BootsFrom,
+        card: Option<Utf8PathBuf>,
     ) -> Verdict<Self> {
         let cable = bench.lan.attach_qemu(name).or_fail(Class::Harness, "cannot lay a cable")?;
         let name = name.to_owned();
@@ -77,7 +124,7 @@ impl Node {
                 board,
                 boots_from,
                 cable,
-                state: Mutex::default(),
+                state: Mutex::new(State { card, ..State::default() }),
             }),
         })
     }
@@ -105,7 +152,7 @@ impl Node {
         }
         bench.story.power_on(self.name(), bench.machine_of(self.name()).name);
         let boot = match &self.shared.boots_from {
-            BootsFrom::Sd { disk, .. } => self.boot_sd(disk),
+            BootsFrom::Sd { .. } => self.boot_sd(),
             BootsFrom::Network { mac, serial } => self.boot_network(*mac, *serial),
         }
         .inspect_err(|failure| {
@@ -121,13 +168,28 @@ impl Node {
         for warning in &boot.warnings {
             bench.story.note(format!("{}: firmware: {warning}", self.name()));
         }
-        let machine = Arc::new(Machine::power_on(self.spec(&boot)?).map_err(|error| {
+        let loaded = self.hand_over(&boot)?;
+        let machine = Machine::power_on(self.spec(&loaded)?).map_err(|error| {
             Failure::expected("cannot start the machine", &error).on(self.name())
-        })?);
-        watch_console(&bench.story, self.name(), &machine);
-        bench.story.guest(self.name(), Arc::new(MachineGuest(Arc::clone(&machine))));
-        locked(&self.shared.state).machine = Some(machine);
+        })?;
+        self.runs(Arc::new(machine), loaded, None);
         Ok(self)
+    }
+
+    pub(super) fn bench(&self) -> &Bench {
+        &self.shared.bench
+    }
+
+    pub(super) fn state(&self) -> &Mutex<State> {
+        &self.shared.state
+    }
+
+    /// It has power, and its console is followed.
+    pub(super) fn runs(&self, machine: Arc<Machine>, loaded: Loaded, kept: Option<Loaded>) {
+        let story = &self.shared.bench.story;
+        watch_console(story, self.name(), &machine);
+        story.guest(self.name(), Arc::new(MachineGuest(Arc::clone(&machine))));
+        locked(&self.shared.state).machine = Some(Running { machine, loaded, kept });
     }
 
     fn profile(&self) -> BoardProfile {
@@ -140,8 +202,8 @@ impl Node {
         profile
     }
 
-    fn boot_sd(&self, disk: &Utf8Path) -> Verdict<Boot> {
-        let mut file = fs::File::open(disk).or_fail(Class::Harness, "cannot read the SD card")?;
+    fn boot_sd(&self) -> Verdict<Boot> {
+        let mut file = self.read_card()?;
         let boot = boot_from_disk(&mut file, &self.profile()).map_err(|error| {
             Failure::product(format!("{} does not boot from its SD card: {error}", self.name()))
                 .on(self.name())
@@ -175,12 +237,28 @@ impl Node {
         })
     }
 
+    /// The card as far as the firmware reads it: to the end of the first partition.
+    fn read_card(&self) -> Verdict<fs::File> {
+        let Some(card) = locked(&self.shared.state).card.clone() else {
+            return Err(Failure::scenario(format!("{} has no SD card", self.name())));
+        };
+        let head = self.shared.bench.story.dir().scratch().join(format!("{}.head", self.name()));
+        let read = |bytes| {
+            read_head(&card, DiskFormat::Qcow2, bytes, &head)
+                .map_err(|error| Failure::expected("cannot read the SD card", &error))
+        };
+        read(MBR)?;
+        let mbr = fs::read(&head).or_fail(Class::Host, "cannot read the SD card")?;
+        let field = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| mbr[at + i]));
+        // Start and length of the first partition, in sectors.
+        let end = u64::from(field(454)) + u64::from(field(458));
+        read(end.max(1) * MBR)?;
+        fs::File::open(&head).or_fail(Class::Host, "cannot read the SD card")
+    }
+
     /// Writes down what the firmware loaded, for QEMU to load it.
-    fn spec(&self, boot: &Boot) -> Verdict<Spec> {
-        let shared = &*self.shared;
-        let bench = &shared.bench;
-        let dir =
-            bench.story.dir().node(self.name()).or_fail(Class::Harness, "cannot keep logs")?;
+    fn hand_over(&self, boot: &Boot) -> Verdict<Loaded> {
+        let bench = &self.shared.bench;
         let scratch = bench.story.dir().scratch();
         let write = |kind: &str, bytes: &[u8]| -> Verdict<Utf8PathBuf> {
             let path = scratch.join(format!("{}.{kind}", self.name()));
@@ -197,20 +275,27 @@ impl Node {
                 boot.device_tree.as_ref().map(|file| write("dtb", &file.bytes)).transpose()?
             }
         };
-        let (mac, disks) = match &shared.boots_from {
-            BootsFrom::Network { mac, .. } => (*mac, vec![]),
-            BootsFrom::Sd { disk, mac } => {
-                (*mac, vec![Disk { path: disk.clone(), format: DiskFormat::Raw, id: SD.into() }])
-            }
-        };
+        let kernel = write("kernel", &boot.kernel.bytes)?;
+        Ok(Loaded { kernel, initrd, dtb, command_line: boot.command_line.clone() })
+    }
+
+    /// The machine with what its firmware loaded.
+    pub(super) fn spec(&self, loaded: &Loaded) -> Verdict<Spec> {
+        let shared = &*self.shared;
+        let bench = &shared.bench;
+        let dir =
+            bench.story.dir().node(self.name()).or_fail(Class::Harness, "cannot keep logs")?;
+        let (BootsFrom::Network { mac, .. } | BootsFrom::Sd { mac }) = shared.boots_from;
+        let card = locked(&shared.state).card.clone();
+        let disks = card.map(|path| Disk { path, format: DiskFormat::Qcow2, id: SD.into() });
         Ok(Spec {
             name: self.name().to_owned(),
-            profile,
-            kernel: write("kernel", &boot.kernel.bytes)?,
-            initrd,
-            dtb,
-            command_line: boot.command_line.clone(),
-            disks,
+            profile: bench.machine_of(self.name()),
+            kernel: loaded.kernel.clone(),
+            initrd: loaded.initrd.clone(),
+            dtb: loaded.dtb.clone(),
+            command_line: loaded.command_line.clone(),
+            disks: disks.into_iter().collect(),
             nic: Some(Nic { mac, qemu: shared.cable.qemu.clone(), lan: shared.cable.lan.clone() }),
             dir,
             sockets: bench.story.dir().sockets().to_owned(),
@@ -246,7 +331,7 @@ impl Node {
     fn take_machine(&self) -> Option<Arc<Machine>> {
         let mut state = locked(&self.shared.state);
         state.ssh = None;
-        state.machine.take()
+        Some(state.machine.take()?.machine)
     }
 
     /// Waits until it answers over SSH under the host key that is known for it.
@@ -255,10 +340,16 @@ impl Node {
     /// It does not, or shows another key.
     pub fn until_ssh(&self) -> Verdict<&Self> {
         let bench = &self.shared.bench;
-        let Some(options) = bench.access().node(&bench.cluster, self.name()) else {
-            return Err(Failure::scenario(format!("{} is not in the cluster", self.name())));
-        };
-        self.connect(options)
+        self.connect(self.at_home(&bench.access())?)
+    }
+
+    pub(super) fn at_home(
+        &self,
+        access: &feeder_modules::Access,
+    ) -> Verdict<feeder_remote::SshOptions> {
+        access
+            .node(&self.shared.bench.cluster, self.name())
+            .ok_or_else(|| Failure::scenario(format!("{} is not in the cluster", self.name())))
     }
 
     /// Waits until it answers over SSH at an address that is not yet its own, under whatever key it shows.
@@ -266,17 +357,25 @@ impl Node {
     /// # Errors
     /// It does not.
     pub(crate) fn until_ssh_at(&self, address: SocketAddr) -> Verdict<&Self> {
-        let bench = &self.shared.bench;
-        let mut access = bench.access();
+        self.connect(self.away(address)?)
+    }
+
+    pub(super) fn away(&self, address: SocketAddr) -> Verdict<feeder_remote::SshOptions> {
+        let mut access = self.shared.bench.access();
         access.at.insert(self.name().to_owned(), address);
-        let Some(mut options) = access.node(&bench.cluster, self.name()) else {
-            return Err(Failure::scenario(format!("{} is not in the cluster", self.name())));
-        };
+        let mut options = self.at_home(&access)?;
         options.host_keys = HostKeys::AcceptNew;
-        self.connect(options)
+        Ok(options)
     }
 
     fn connect(&self, options: feeder_remote::SshOptions) -> Verdict<&Self> {
+        let ssh = self.reach(options)?;
+        locked(&self.shared.state).ssh = Some(Arc::new(ssh));
+        self.shared.bench.story.ready(self.name(), "ssh");
+        Ok(self)
+    }
+
+    pub(super) fn reach(&self, options: feeder_remote::SshOptions) -> Verdict<Ssh> {
         let bench = &self.shared.bench;
         let spec = WaitSpec::new(self.name(), "an SSH login", bench.budget(BOOT)).watching([bench
             .cluster
@@ -298,11 +397,7 @@ impl Node {
             }
         })?;
         match (came, refused) {
-            (Ok(ssh), _) => {
-                locked(&self.shared.state).ssh = Some(Arc::new(ssh));
-                bench.story.ready(self.name(), "ssh");
-                Ok(self)
-            }
+            (Ok(ssh), _) => Ok(ssh),
             (Err(()), Some(error)) => {
                 Err(Failure::expected("cannot log in", &error).on(self.name()))
             }
@@ -316,7 +411,7 @@ impl Node {
     /// It never asked for one.
     pub fn leased_address(&self) -> Verdict<std::net::Ipv4Addr> {
         let bench = &self.shared.bench;
-        let (BootsFrom::Sd { mac, .. } | BootsFrom::Network { mac, .. }) = &self.shared.boots_from;
+        let (BootsFrom::Sd { mac } | BootsFrom::Network { mac, .. }) = &self.shared.boots_from;
         let spec = WaitSpec::new(self.name(), "an address from the router", bench.budget(BOOT));
         let lease = bench
             .story

@@ -85,6 +85,7 @@ fn apply(lab: &mut Lab) -> Verdict<Provisioned> {
         Some(master.name()),
         Event::Provisioned { changed: done.changed, unchanged: done.plan.as_wanted },
     );
+    lab.bare = None;
     lab.first_contact = None;
     master.until_ssh()?;
     Ok(done)

@@ -23,7 +23,7 @@ struct Bare {
 impl Stage for Bare {
     const MACHINES: &'static [&'static str] = &["virt", "raspi3b", "absent", "stuck"];
 
-    fn set_up(story: &Story, options: &StageOptions) -> Verdict<Self> {
+    fn set_up(_scenario: &str, story: &Story, options: &StageOptions) -> Verdict<Self> {
         if options.machine == "absent" {
             return Err(Failure::host("qemu-system-aarch64 is not installed"));
         }
@@ -66,7 +66,10 @@ fn play_it(run: fn(&mut Bare) -> Verdict, machine: &str, interrupt: &'static Ato
         stage: StageOptions {
             machine: machine.into(),
             consent: feeder_host::Consent::Ask,
-            progress: Progress::silent(),
+            progress: feeder_ui::Progress::silent(),
+            seed: 1,
+            code: &crate::snapshot::Code::UNKNOWN,
+            reuse: crate::Reuse::Nothing,
         },
     };
     let scenario = Scenario { name: "bare", about: "nothing", run };

@@ -1,0 +1,138 @@
+//! What need not run: scenarios that have passed with the same inputs, and steps whose end is kept.
+
+use camino::Utf8PathBuf;
+use clap::Args;
+use feeder_scenario::{
+    Decided, Failure, Options, Ran, Report, Reuse, Scenario, Stage, StageOptions,
+    snapshot::{Code, DEFAULT_LIMIT, Key, Proof, Shelf, Today, Why, verdict_key, why},
+};
+use feeder_ui::Expected;
+
+/// How much of earlier runs counts.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(super) struct Freshness {
+    /// Run it although nothing has changed since it last passed; all steps but the last may still be taken over
+    #[arg(long)]
+    again: bool,
+    /// Take nothing over from earlier runs: every step runs, from power-on
+    #[arg(long)]
+    cold: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WhyArgs {
+    /// The scenario
+    #[arg(value_name = "NAME")]
+    pub(super) name: String,
+    /// The step, by its whole sentence or a part of it
+    #[arg(value_name = "STEP")]
+    pub(super) step: String,
+    /// What the nodes are made of
+    #[arg(long, value_name = "MACHINE")]
+    pub(super) machine: Option<String>,
+    /// Varies what is left to chance
+    #[arg(long, default_value_t = 1)]
+    pub(super) seed: u64,
+}
+
+/// How many bytes of kept states stay, in GiB, unless somebody says otherwise.
+pub(super) const LIMIT_GIB: u64 = DEFAULT_LIMIT >> 30;
+
+/// A scenario, with what is known of it before it runs.
+pub(super) struct Known {
+    key: Option<Key>,
+    proof: Option<Proof>,
+}
+
+impl Freshness {
+    /// Looks whether a scenario has passed with the inputs of today.
+    pub(super) fn look<S: Stage>(
+        self,
+        scenario: &Scenario<S>,
+        options: &StageOptions,
+    ) -> Result<Known, Box<dyn Expected>> {
+        let Some(Decided { base, ingredients }) = S::decided(options)? else {
+            return Ok(Known { key: None, proof: None });
+        };
+        let key = verdict_key(scenario.name, &base, &ingredients, options.code);
+        let proof = match key {
+            Some(key) => shelf()?.proof(key)?,
+            None => None,
+        };
+        Ok(Known { key, proof })
+    }
+
+    /// The run that proves it, when that is enough.
+    pub(super) fn proven(self, known: &Known) -> Option<Ran> {
+        let proof = known.proof.as_ref().filter(|_| !self.again && !self.cold)?;
+        let text = fs_err::read(proof.run.join("report.json")).ok()?;
+        let report: Report = serde_json::from_slice(&text).ok()?;
+        Some(Ran { report, dir: proof.run.clone() })
+    }
+
+    /// The same options, with what may be taken over.
+    pub(super) fn options(self, known: &Known, options: &Options) -> Options {
+        let mut options = options.clone();
+        options.stage.reuse = match &known.proof {
+            _ if self.cold => Reuse::Nothing,
+            Some(proof) if self.again => Reuse::Steps(proof.steps.saturating_sub(1)),
+            _ => Reuse::Steps(usize::MAX),
+        };
+        options
+    }
+}
+
+/// Remembers that a scenario has passed. What decides is looked at again: a run that built an image could not know it before.
+pub(super) fn remember<S: Stage>(
+    scenario: &Scenario<S>,
+    options: &StageOptions,
+    known: &Known,
+    ran: &Ran,
+) -> Result<(), Box<dyn Expected>> {
+    let key = match (known.key, S::decided(options)?) {
+        (Some(key), _) => Some(key),
+        (None, Some(Decided { base, ingredients })) => {
+            verdict_key(scenario.name, &base, &ingredients, options.code)
+        }
+        (None, None) => None,
+    };
+    let (Some(key), None) = (key, &ran.report.failure) else { return Ok(()) };
+    let steps = ran.report.steps.iter().filter(|step| !step.number.contains('.')).count();
+    let proof = Proof {
+        scenario: scenario.name.to_owned(),
+        run: ran.dir.canonicalize_utf8().unwrap_or_else(|_| ran.dir.clone()),
+        when: ran.report.started.clone(),
+        took: ran.report.took.wall,
+        steps,
+    };
+    Ok(shelf()?.prove(key, &proof)?)
+}
+
+/// Frees room on the shelf of kept states.
+pub(super) fn gc(
+    limit_gib: u64,
+) -> Result<feeder_scenario::snapshot::ShelfFreed, Box<dyn Expected>> {
+    Ok(shelf()?.gc(limit_gib << 30)?)
+}
+
+/// Why a step would run.
+pub(super) fn explain<S: Stage>(
+    args: &WhyArgs,
+    options: &StageOptions,
+    code: &'static Code,
+) -> Result<Why, Box<dyn Expected>> {
+    let Some(Decided { base, ingredients }) = S::decided(options)? else {
+        return Err(Failure::host(
+            "the images have to be built first, and no step is kept without them",
+        )
+        .with_hint(format!("cargo xtask scenario run {}", args.name))
+        .into());
+    };
+    let today = Today { code, base: &base, ingredients: &ingredients };
+    Ok(why(&shelf()?, today, &args.name, &args.step)?)
+}
+
+fn shelf() -> Result<Shelf, Box<dyn Expected>> {
+    let root: Utf8PathBuf = Shelf::default_root();
+    Ok(Shelf::open(&root)?)
+}
