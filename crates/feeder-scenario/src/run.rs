@@ -8,7 +8,9 @@ use feeder_ui::Progress;
 
 use crate::{
     Clock, Ending, Event, Evidence, Failure, Report, RunClock, RunDir, RunDirError, Story, Verdict,
-    panics::caught, terminal,
+    explain::{corrected, explain},
+    panics::caught,
+    terminal,
 };
 
 /// A scenario in the table of those that can be run.
@@ -94,7 +96,11 @@ pub(crate) fn run_with<S: Stage>(
     begin(&story, options)?;
     let verdict = play(&story, scenario, options);
     finish(&story, verdict);
-    let report = Report::from_records(&story.journal().records());
+    let records = story.journal().records();
+    let mut report = Report::from_records(&records);
+    if report.verdict == Ending::Failed {
+        report.explanation = Some(explain(&records, story.dir().path()));
+    }
     report.write(story.dir())?;
     Ok(Ran { report, dir: story.dir().path().to_owned() })
 }
@@ -126,6 +132,7 @@ fn finish(story: &Story, mut verdict: Verdict) {
     if let (Ok(()), Some(why)) = (&verdict, story.journal().lost()) {
         verdict = Err(Failure::host(format!("events.jsonl could not be written: {why}")));
     }
+    verdict = verdict.map_err(|failure| corrected(failure, &story.journal().records()));
     let (mut evidence, versions) = story.take_evidence();
     let own = [("report", "report.txt"), ("events", "events.jsonl")];
     let own = own.map(|(what, file)| Evidence {

@@ -10,6 +10,7 @@ mod guest;
 mod images;
 mod node;
 mod provision;
+mod unit;
 
 use std::{
     collections::BTreeMap,
@@ -25,7 +26,7 @@ use feeder_modules::Layout;
 
 use self::{bench::Bench, images::Images, node::BootsFrom};
 pub use self::{firmware::BootRecord, node::Node, provision::Provision};
-use crate::{Class, Event, Failure, OrFail, Stage, StageOptions, Steps, Story, Verdict};
+use crate::{Class, Event, Failure, OrFail, Stage, StageOptions, Steps, Story, Verdict, wire};
 
 /// The MAC address of the master's network card. Any of a Raspberry Pi will do: its firmware boots from the card.
 const MASTER_MAC: [u8; 6] = [0xb8, 0x27, 0xeb, 0x00, 0x00, 0x64];
@@ -162,6 +163,9 @@ impl Stage for Lab {
         })
         .or_fail(Class::Harness, "cannot start the LAN")?;
 
+        wire::listen(&lan, story, names(&cluster))
+            .or_fail(Class::Harness, "cannot listen to the LAN")?;
+
         let mut forwards = BTreeMap::new();
         for node in cluster.nodes() {
             let forward = ssh_forward(&lan, node.address)?;
@@ -224,6 +228,17 @@ impl Stage for Lab {
         );
         Ok(())
     }
+}
+
+/// Who is who on the LAN before anybody has said a word.
+fn names(cluster: &Cluster) -> wire::Decoder {
+    let mut decoder = wire::Decoder::default();
+    decoder.knows("router", None, cluster.network.gateway);
+    decoder.knows(cluster.master.name.as_str(), Some(MASTER_MAC), cluster.master.address);
+    for worker in &cluster.workers {
+        decoder.knows(worker.name.as_str(), Some(worker.mac.octets()), worker.address);
+    }
+    decoder
 }
 
 /// A port of this machine's loopback that leads to the sshd at an address of the LAN.
