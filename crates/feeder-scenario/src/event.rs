@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Ending, Evidence, Failure, Reading, clock::seconds};
+use crate::{Ending, Evidence, Failure, Reading, clock::seconds, wire::Wire};
 
 /// One thing that happened. In JSON, `kind` says which.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,6 +74,20 @@ pub enum Event {
     },
     /// The boot firmware of a machine did something.
     Firmware(Firmware),
+    /// Something was said on the LAN by or to a machine.
+    Wire(Wire),
+    /// The first process of a machine told of a unit.
+    Unit {
+        /// The unit's name: `dnsmasq.service`.
+        unit: String,
+        /// What became of it.
+        state: UnitState,
+    },
+    /// A machine said that nothing more is to be expected of it: its kernel panicked, it stands at an emergency prompt.
+    DeadEnd {
+        /// Its words.
+        words: String,
+    },
     /// A machine came to a point of its boot that has a name: `SD`, `kernel8.img`, `systemd`, `nfs`.
     Milestone {
         /// The point's name.
@@ -133,6 +147,20 @@ pub enum PowerEnd {
     Cut,
     /// Its process died without being asked to.
     Died,
+}
+
+/// What became of a unit when it was to be started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnitState {
+    /// It runs, or has done its work.
+    Started,
+    /// It failed.
+    Failed,
+    /// Something that it needs failed.
+    Dependency,
+    /// It, or what it waits for, did not come in time.
+    TimedOut,
 }
 
 /// What a boot firmware does, as far as it can be seen from outside. In JSON, `what` says which.
@@ -217,11 +245,25 @@ impl Event {
                 why.as_ref().map_or_else(|| how.to_owned(), |why| format!("{how}: {why}"))
             }
             Self::Firmware(firmware) => firmware.to_string(),
+            Self::Unit { state: UnitState::Started, .. } => return None,
+            Self::Unit { unit, state } => format!("{unit} {state}"),
+            Self::DeadEnd { words } => words.clone(),
             Self::Milestone { name, detail } => {
                 detail.as_ref().map_or_else(|| name.clone(), |detail| format!("{name}: {detail}"))
             }
             Self::Ready { name } => format!("{name} answers"),
             _ => return None,
+        })
+    }
+}
+
+impl std::fmt::Display for UnitState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Started => "started",
+            Self::Failed => "failed",
+            Self::Dependency => "was not started: something that it needs failed",
+            Self::TimedOut => "did not come in time",
         })
     }
 }

@@ -14,6 +14,7 @@
 mod chain;
 mod clock;
 mod event;
+mod explain;
 mod guests;
 mod journal;
 mod lab;
@@ -29,9 +30,11 @@ mod terminal;
 mod testing;
 mod verdict;
 mod wait;
+mod wire;
 
 pub use clock::{Clock, Reading, RunClock};
-pub use event::{Change, Event, Firmware, PowerEnd};
+pub use event::{Change, Event, Firmware, PowerEnd, UnitState};
+pub use explain::{Difference, Explanation, Kind, explain, first_difference};
 pub use guests::{Fate, Guest, Guests};
 pub use journal::{Journal, Record};
 pub use lab::{BootRecord, Lab, Node, Provision};
@@ -43,3 +46,4 @@ pub use story::{Steps, Story};
 pub use terminal::watch;
 pub use verdict::{Class, Ending, Failure, OrFail, StepRef, Verdict};
 pub use wait::{Budget, Deadline, Expiry, IDLE_SHARE, Poll, WaitSpec, Waiting};
+pub use wire::{Answer, Dhcp, Wire};

@@ -11,7 +11,9 @@ use std::{collections::BTreeMap, time::Duration};
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
-use crate::{Ending, Event, Failure, Reading, Record, RunDir, RunDirError, clock::seconds};
+use crate::{
+    Ending, Event, Explanation, Failure, Reading, Record, RunDir, RunDirError, clock::seconds,
+};
 
 /// The form of `report.json`. Grows when a reader of the old form would misread the new one.
 const SCHEMA: u32 = 1;
@@ -27,6 +29,9 @@ pub struct Report {
     pub verdict: Ending,
     /// The exit code that stands for it.
     pub exit: u8,
+    /// In what a run that failed first differs from green ones. Not made from its own records alone, as all else is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explanation: Option<Explanation>,
     /// Why it did not pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
@@ -159,6 +164,7 @@ impl Report {
             scenario: String::new(),
             verdict: Ending::Interrupted,
             exit: feeder_ui::Exit::Interrupted.code(),
+            explanation: None,
             failure: None,
             started: String::new(),
             took: end,

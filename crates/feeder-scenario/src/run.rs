@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use camino::{Utf8Path, Utf8PathBuf};
+
 use crate::{
     Clock, Ending, Event, Evidence, Failure, Report, RunClock, RunDir, RunDirError, Scenario,
-    Stage, StageOptions, Story, Verdict, panics::caught, terminal,
+    Stage, StageOptions, Story, Verdict,
+    explain::{corrected, explain},
+    panics::caught,
+    terminal,
 };
-use camino::{Utf8Path, Utf8PathBuf};
 
 /// How a scenario is to be run.
 #[derive(Debug, Clone)]
@@ -52,7 +56,11 @@ pub(crate) fn run_with<S: Stage>(
     begin(&story, options)?;
     let verdict = play(&story, scenario, options);
     finish(&story, verdict);
-    let report = Report::from_records(&story.journal().records());
+    let records = story.journal().records();
+    let mut report = Report::from_records(&records);
+    if report.verdict == Ending::Failed {
+        report.explanation = Some(explain(&records, story.dir().path()));
+    }
     report.write(story.dir())?;
     Ok(Ran { report, dir: story.dir().path().to_owned() })
 }
@@ -84,6 +92,7 @@ fn finish(story: &Story, mut verdict: Verdict) {
     if let (Ok(()), Some(why)) = (&verdict, story.journal().lost()) {
         verdict = Err(Failure::host(format!("events.jsonl could not be written: {why}")));
     }
+    verdict = verdict.map_err(|failure| corrected(failure, &story.journal().records()));
     let (mut evidence, versions) = story.take_evidence();
     let own = [("report", "report.txt"), ("events", "events.jsonl")];
     let own = own.map(|(what, file)| Evidence {

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use feeder_machine::{Machine, State, StopReason};
 
-use crate::{Class, Fate, Guest, Story};
+use super::unit;
+use crate::{Class, Event, Fate, Guest, Story};
 
 /// Lines that a failure may quote.
 const LAST_LINES: usize = 12;
@@ -29,6 +30,9 @@ const DEAD_ENDS: &[(&str, &str)] = &[
     ("You are in emergency mode", "is in emergency mode"),
     ("(initramfs) ", "stands at the prompt of its initramfs: it did not find its root"),
 ];
+
+/// What Linux says when it gives up (kernel/panic.c).
+const PANIC: &str = "Kernel panic - not syncing";
 
 pub(crate) struct MachineGuest(pub(crate) Arc<Machine>);
 
@@ -60,18 +64,33 @@ impl Guest for MachineGuest {
     }
 }
 
+/// What a line says that ends a machine's boot for good.
+fn last_words(line: &str) -> Option<String> {
+    if let Some(found) = line.find(PANIC) {
+        return Some(line[found..].trim().to_owned());
+    }
+    let (_, meaning) = DEAD_ENDS.iter().find(|(part, _)| line.contains(part))?;
+    Some(format!("{meaning} ({})", line.trim()))
+}
+
 /// Tells the points of a machine's boot, and what its first process says, until its console ends.
 pub(crate) fn watch_console(story: &Story, node: &str, machine: &Machine) {
     let lines = machine.console().lines();
     let (story, node) = (story.clone(), node.to_owned());
     // Ends with the console, whose sender the machine owns.
     drop(std::thread::Builder::new().name(format!("console-{node}")).spawn(move || {
+        let mut ended = false;
         for line in lines {
             story.clock().ring();
             if let Some((_, name)) = MILESTONES.iter().find(|(part, _)| line.text.contains(part)) {
                 story.milestone(&node, *name, None);
             } else if let Some((_, words)) = line.text.split_once("feeder: ") {
                 story.milestone(&node, "worker-init", Some(words.trim().to_owned()));
+            } else if let Some((unit, state)) = unit::parse(&line.text) {
+                story.emit(Some(&node), Event::Unit { unit, state });
+            } else if let Some(words) = last_words(&line.text).filter(|_| !ended) {
+                ended = true;
+                story.emit(Some(&node), Event::DeadEnd { words });
             }
         }
     }));

@@ -13,6 +13,7 @@ mod node;
 mod prefix;
 mod provision;
 mod saved;
+mod unit;
 
 use std::{
     collections::BTreeMap,
@@ -33,6 +34,7 @@ use crate::{
     Class, Event, Failure, OrFail, Stage, StageOptions, Steps, Story, Verdict,
     snapshot::{Chain, Shelf},
     stage::{Decided, Reuse},
+    wire,
 };
 
 /// The MAC address of the master's network card. Any of a Raspberry Pi will do: its firmware boots from the card.
@@ -196,6 +198,9 @@ impl Stage for Lab {
         })
         .or_fail(Class::Harness, "cannot start the LAN")?;
 
+        wire::listen(&lan, story, names(&cluster))
+            .or_fail(Class::Harness, "cannot listen to the LAN")?;
+
         let mut forwards = BTreeMap::new();
         for node in cluster.nodes() {
             let forward = ssh_forward(&lan, node.address)?;
@@ -274,6 +279,17 @@ fn sample(machine: &str) -> Verdict<&'static str> {
     found
         .map(|(_, text)| *text)
         .ok_or_else(|| Failure::scenario(format!("there is no sample cluster for {machine}")))
+}
+
+/// Who is who on the LAN before anybody has said a word.
+fn names(cluster: &Cluster) -> wire::Decoder {
+    let mut decoder = wire::Decoder::default();
+    decoder.knows("router", None, cluster.network.gateway);
+    decoder.knows(cluster.master.name.as_str(), Some(MASTER_MAC), cluster.master.address);
+    for worker in &cluster.workers {
+        decoder.knows(worker.name.as_str(), Some(worker.mac.octets()), worker.address);
+    }
+    decoder
 }
 
 /// A port of this machine's loopback that leads to the sshd at an address of the LAN.

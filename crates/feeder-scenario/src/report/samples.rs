@@ -6,8 +6,8 @@ use camino::Utf8Path;
 
 use super::Evidence;
 use crate::{
-    Change, Class, Ending, Event, Failure, Firmware, Guests, Journal, PowerEnd, Reading, Record,
-    StepRef, clock::fake::FakeClock, guests::fake::FakeGuest,
+    Answer, Change, Class, Dhcp, Ending, Event, Failure, Firmware, Guests, Journal, PowerEnd,
+    Reading, Record, StepRef, UnitState, Wire, clock::fake::FakeClock, guests::fake::FakeGuest,
 };
 
 const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 168, 10, 1);
@@ -68,7 +68,42 @@ pub fn events() -> Vec<(Option<&'static str>, Event)> {
         (worker, Event::PowerOff { end: PowerEnd::Died, why: Some("SIGSEGV".into()) }),
         (None, Event::Note { text: "a note".into() }),
     ]);
+    events.extend(of_the_lan().into_iter().map(|said| (worker, Event::Wire(said))));
+    for state in [UnitState::Started, UnitState::Failed, UnitState::Dependency, UnitState::TimedOut]
+    {
+        events.push((worker, Event::Unit { unit: "ssh.service".into(), state }));
+    }
+    events.push((worker, Event::DeadEnd { words: "Kernel panic - not syncing".into() }));
     events
+}
+
+fn of_the_lan() -> Vec<Wire> {
+    let (server, file) = ("cluster00".to_owned(), "9f404536/start.elf".to_owned());
+    vec![
+        Wire::Dhcp {
+            message: Dhcp::Offer,
+            from: server.clone(),
+            to: "cluster01".into(),
+            server: Some(MASTER),
+            yiaddr: None,
+            option43: Some("06 01 03".into()),
+            option43_text: Some("Raspberry Pi Boot   ".into()),
+            vendor_class: Some("PXEClient".into()),
+            times: 4,
+        },
+        Wire::TftpDone { file: file.clone(), server: server.clone(), bytes: 12, times: 1 },
+        Wire::TftpError {
+            file: file.clone(),
+            server: server.clone(),
+            code: 1,
+            error: "file not found".into(),
+            times: 1,
+        },
+        Wire::TftpUnanswered { file, server: server.clone(), times: 1 },
+        Wire::Mount { path: "/srv".into(), server: server.clone(), status: "ok".into(), times: 1 },
+        Wire::Unregistered { program: "mountd".into(), server: server.clone(), times: 1 },
+        Wire::Nfs { server, answer: Answer::Accepted, times: 1 },
+    ]
 }
 
 /// Seconds that pass before an event on the wall's clock and on its node's, the node, and the event.

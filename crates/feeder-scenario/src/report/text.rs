@@ -44,6 +44,9 @@ impl Report {
     /// The same, with the files of evidence as `shown` puts them.
     pub(super) fn concluded(&self, shown: impl Fn(&str) -> String) -> String {
         let mut text = self.headline() + "\n";
+        if let Some(explanation) = &self.explanation {
+            text.push_str(&format!("  {}\n", explanation.to_string().replace('\n', "\n  ")));
+        }
         if let Some(failure) = &self.failure {
             for line in std::iter::once(&failure.message).chain(&failure.details) {
                 text.push_str(&format!("  {}\n", line.replace('\n', "\n  ")));
