@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::config::{LanConfig, RouterConfig, check_node, is_host};
 use crate::error::LanError;
 use crate::fabric::Fabric;
+use crate::fault::{Fault, FaultId, FaultReport, Faults};
 use crate::frame::Mac;
 use crate::inbox::{self, Inbox, Message};
 use crate::lease::{Lease, LeaseBook};
@@ -69,7 +70,7 @@ impl Lan {
         let leases = Arc::new(LeaseBook::default());
         let mut fabric = {
             let router = Router::new(&router, Arc::clone(&leases), seed);
-            Fabric::new(clock, outbox, router, capture, Arc::clone(&leases))
+            Fabric::new(clock, outbox, router, Faults::new(seed), capture, Arc::clone(&leases))
         };
         fabric.names(router.names.iter().map(|(name, address)| (*address, name.as_str())));
         fabric.names([(router.address, "router")]);
@@ -154,6 +155,26 @@ impl Lan {
         let text = text.to_owned();
         // Without a LAN there is nothing to remark on.
         let _ = self.call(move |fabric| fabric.comment(&text));
+    }
+
+    /// Puts a fault in force, for frames that are sent from now on. It and all that it does are shown in the capture.
+    ///
+    /// Nodes need not be attached yet. Faults on one link work one after the other, in the order in which they began. The
+    /// same seed takes the same decision for the same frame, whatever else is on the wire.
+    ///
+    /// # Errors
+    /// When the fault makes no sense, or the LAN was shut down.
+    pub fn inject(&self, fault: Fault) -> Result<FaultId, LanError> {
+        fault.check()?;
+        self.call(move |fabric| fabric.inject(fault))
+    }
+
+    /// Ends a fault; frames that it holds back still come in their time. `None`: it has ended already.
+    ///
+    /// # Errors
+    /// When the LAN was shut down.
+    pub fn clear(&self, fault: FaultId) -> Result<Option<FaultReport>, LanError> {
+        self.call(move |fabric| fabric.clear(fault))
     }
 
     /// Subscribes to copies of the frames that `filter` wants, as they reach the switch. At most `capacity` wait unread; more

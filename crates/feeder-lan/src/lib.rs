@@ -28,6 +28,7 @@ mod clock;
 mod config;
 mod error;
 mod fabric;
+mod fault;
 pub mod frame;
 mod inbox;
 mod lan;
@@ -43,6 +44,9 @@ mod tap;
 
 pub use config::{LanConfig, RouterConfig};
 pub use error::LanError;
+pub use fault::{
+    Direction, Fault, FaultCounts, FaultId, FaultKind, FaultReport, Place, Probability, Traffic,
+};
 pub use frame::Mac;
 pub use lan::{Lan, QemuPort};
 pub use lease::Lease;
