@@ -74,6 +74,14 @@ pub enum LanError {
         /// What contradicts what.
         why: String,
     },
+    /// A second DHCP server's settings contradict each other.
+    #[error("the settings of the DHCP server {node} are wrong: {why}")]
+    Dhcp {
+        /// The server.
+        node: String,
+        /// What contradicts what.
+        why: String,
+    },
     /// A fault makes no sense.
     #[error("cannot inject \"{fault}\": {why}")]
     Fault {

@@ -19,6 +19,7 @@ use crate::frame::Mac;
 use crate::inbox::{self, Inbox, Message};
 use crate::lease::{Lease, LeaseBook};
 use crate::port::{Port, Shared};
+use crate::rogue::{Rogue, RogueDhcp, RogueDhcpConfig};
 use crate::router::Router;
 use crate::socket_port::SocketPort;
 use crate::state::{LanState, Settled};
@@ -112,6 +113,19 @@ impl Lan {
             move |fabric| fabric.attach_local(&node, shared)
         })??;
         Ok(Port::new(id, self.inbox.clone(), shared))
+    }
+
+    /// Attaches a second DHCP server, which competes with the router and with whatever boot server there is. On a LAN that goes
+    /// on from a state, a server of the same name knows the clients that it had.
+    ///
+    /// # Errors
+    /// When the name is taken or not fit for the capture, or the settings contradict each other.
+    pub fn rogue_dhcp(&self, name: &str, config: RogueDhcpConfig) -> Result<RogueDhcp, LanError> {
+        check_node(name)?;
+        config.check(name)?;
+        let node = name.to_owned();
+        let id = self.call(move |fabric| fabric.attach_rogue(&node, Rogue::new(config)))??;
+        Ok(RogueDhcp::new(name.to_owned(), id, self.inbox.clone()))
     }
 
     /// Pulls all cables of a node and removes their sockets. A node that is not attached is left alone.

@@ -17,6 +17,8 @@ use crate::frame::Mac;
 pub struct LanState {
     pub(crate) router: RouterState,
     pub(crate) faults: FaultsState,
+    /// Second DHCP servers, by name.
+    pub(crate) servers: BTreeMap<String, DhcpState>,
 }
 
 impl LanState {

@@ -221,6 +221,10 @@ impl Fabric {
                 self.router.receive(now, frame);
                 Sent::Accepted
             }
+            End::Rogue(server) => {
+                self.answers.extend(server.answer(now, frame).map(|answer| (to, answer)));
+                Sent::Accepted
+            }
             End::Local(shared) if shared.deliver(frame) => Sent::Accepted,
             End::Local(_) => Sent::QueueFull,
             End::Qemu(socket) => socket.send(now, frame),

@@ -6,7 +6,7 @@
 
 mod links;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -22,9 +22,10 @@ use crate::fault::{Fault, FaultId, FaultReport, Faults};
 use crate::inbox::{Message, Outbox};
 use crate::lease::LeaseBook;
 use crate::port::Shared;
+use crate::rogue::Rogue;
 use crate::router::{Router, Source};
 use crate::socket_port::SocketPort;
-use crate::state::{LanState, Settled};
+use crate::state::{DhcpState, LanState, Settled};
 use crate::stats::{NodeStats, Summary};
 use crate::switch::{PortId, Switch};
 use crate::tap::Sink;
@@ -49,6 +50,10 @@ pub(crate) struct Fabric {
     faults: Faults,
     /// Frames that a fault delays.
     late: Late,
+    /// What second DHCP servers answer, with their ports.
+    answers: VecDeque<(PortId, Vec<u8>)>,
+    /// What they remember when they are attached.
+    servers: BTreeMap<String, DhcpState>,
     capture: Option<Capture>,
     taps: Vec<Sink>,
     leases: Arc<LeaseBook>,
@@ -81,6 +86,7 @@ enum End {
     Router,
     Qemu(Box<SocketPort>),
     Local(Arc<Shared>),
+    Rogue(Box<Rogue>),
 }
 
 /// What a polled descriptor belongs to.
@@ -111,6 +117,8 @@ impl Fabric {
             router,
             faults,
             late: Late::default(),
+            answers: VecDeque::new(),
+            servers: BTreeMap::new(),
             capture,
             taps: Vec::new(),
             leases,
@@ -262,6 +270,9 @@ impl Fabric {
         }
         self.release(now);
         self.run_router(now);
+        while let Some((server, answer)) = self.answers.pop_front() {
+            self.ingress(now, server, &answer);
+        }
         if let Some(capture) = &mut self.capture {
             capture.tick(now);
         }
@@ -301,7 +312,7 @@ impl Fabric {
             match &port.end {
                 End::Qemu(socket) => socket.remove(),
                 End::Local(shared) => shared.detach(),
-                End::Router => {}
+                End::Router | End::Rogue(_) => {}
             }
         }
         if let Some(capture) = &mut self.capture {
@@ -332,6 +343,18 @@ impl Fabric {
         Ok(self.plug(node, End::Local(shared)))
     }
 
+    pub(crate) fn attach_rogue(
+        &mut self,
+        node: &str,
+        mut server: Rogue,
+    ) -> Result<PortId, LanError> {
+        self.check_free(node, |_| true)?;
+        if let Some(state) = self.servers.remove(node) {
+            server.restore(self.clock.now(), &state);
+        }
+        Ok(self.plug(node, End::Rogue(Box::new(server))))
+    }
+
     pub(crate) fn detach(&mut self, node: &str) {
         let ports: Vec<PortId> =
             self.ports.iter().filter(|(_, port)| &*port.node == node).map(|(id, _)| *id).collect();
@@ -343,7 +366,13 @@ impl Fabric {
     /// What a LAN that goes on from here has to know.
     pub(crate) fn state(&self) -> LanState {
         let now = self.clock.now();
-        LanState { router: self.router.state(now), faults: self.faults.state(now) }
+        let mut servers = self.servers.clone();
+        for port in self.ports.values() {
+            if let End::Rogue(server) = &port.end {
+                servers.insert(port.node.to_string(), server.state(now));
+            }
+        }
+        LanState { router: self.router.state(now), faults: self.faults.state(now), servers }
     }
 
     /// Goes on where another LAN was.
@@ -351,6 +380,14 @@ impl Fabric {
         let now = self.clock.now();
         self.router.restore(now, &state.router);
         self.faults.restore(now, &state.faults);
+        self.servers = state.servers.clone();
+        for port in self.ports.values_mut() {
+            if let End::Rogue(server) = &mut port.end
+                && let Some(state) = self.servers.remove(&*port.node)
+            {
+                server.restore(now, &state);
+            }
+        }
         for report in self.faults.reports() {
             self.remark(now, &format!("{} goes on: {}", report.id, report.fault));
         }
@@ -463,7 +500,7 @@ impl Fabric {
         match &port.end {
             End::Qemu(socket) => socket.remove(),
             End::Local(shared) => shared.detach(),
-            End::Router => {}
+            End::Router | End::Rogue(_) => {}
         }
         let current = port.current();
         if let Some(node) = self.nodes.get_mut(&port.node) {
@@ -476,7 +513,7 @@ impl Attached {
     fn current(&self) -> NodeStats {
         let mut stats = self.stats;
         match &self.end {
-            End::Router => {}
+            End::Router | End::Rogue(_) => {}
             End::Qemu(socket) => stats.link_ups += socket.link_ups(),
             End::Local(shared) => {
                 stats.link_ups += 1;
