@@ -108,11 +108,16 @@ impl Capture {
 
     /// Records a remark as a frame of its own, which carries it as comment and as payload, and hands everything to the writer.
     pub fn remark(&mut self, now: Duration, text: &str) {
+        self.note(now, text);
+        self.flush();
+    }
+
+    /// Records a remark that can wait to be written, as frames do.
+    pub fn note(&mut self, now: Duration, text: &str) {
         let mut frame = vec![0; 12];
         frame.extend_from_slice(&REMARK_ETHERTYPE);
         frame.extend_from_slice(&text.as_bytes()[..text.floor_char_boundary(REMARK_BYTES)]);
         self.record(now, STEPS, &frame, Some(text));
-        self.flush();
     }
 
     /// Records names of addresses.

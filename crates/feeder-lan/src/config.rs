@@ -62,26 +62,36 @@ impl RouterConfig {
     }
 
     pub(crate) fn check(&self) -> Result<(), LanError> {
-        let subnet = self.subnet;
-        let wrong = |why: String| Err(LanError::Router { why });
-        if !is_host(subnet, self.address) {
-            return wrong(format!("its address {} is no host address of {subnet}", self.address));
-        }
-        let (start, end) = (self.pool.start(), self.pool.end());
-        if start > end {
-            return wrong(format!("the DHCP pool from {start} to {end} is empty"));
-        }
-        for address in [start, end].into_iter().chain(self.reservations.values()) {
-            if !subnet.contains(address) {
-                return wrong(format!("the DHCP address {address} is not in {subnet}"));
-            }
-        }
+        let wrong = |why: String| LanError::Router { why };
+        check_dhcp(self.subnet, self.address, &self.pool, self.reservations.values())
+            .map_err(wrong)?;
         if let Some(root) = &self.http_root
             && !root.is_dir()
         {
-            return wrong(format!("{root}, which it is to serve over HTTP, is no directory"));
+            let why = format!("{root}, which it is to serve over HTTP, is no directory");
+            return Err(wrong(why));
         }
         Ok(())
+    }
+}
+
+/// Says what is wrong with a DHCP server's settings.
+pub(crate) fn check_dhcp<'a>(
+    subnet: Ipv4Net,
+    server: Ipv4Addr,
+    pool: &'a RangeInclusive<Ipv4Addr>,
+    reservations: impl IntoIterator<Item = &'a Ipv4Addr>,
+) -> Result<(), String> {
+    if !is_host(subnet, server) {
+        return Err(format!("its address {server} is no host address of {subnet}"));
+    }
+    let (start, end) = (pool.start(), pool.end());
+    if start > end {
+        return Err(format!("the DHCP pool from {start} to {end} is empty"));
+    }
+    match [start, end].into_iter().chain(reservations).find(|address| !subnet.contains(*address)) {
+        Some(address) => Err(format!("the DHCP address {address} is not in {subnet}")),
+        None => Ok(()),
     }
 }
 

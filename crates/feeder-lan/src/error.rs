@@ -74,6 +74,22 @@ pub enum LanError {
         /// What contradicts what.
         why: String,
     },
+    /// A second DHCP server's settings contradict each other.
+    #[error("the settings of the DHCP server {node} are wrong: {why}")]
+    Dhcp {
+        /// The server.
+        node: String,
+        /// What contradicts what.
+        why: String,
+    },
+    /// A fault makes no sense.
+    #[error("cannot inject \"{fault}\": {why}")]
+    Fault {
+        /// The fault, in words.
+        fault: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The LAN was shut down.
     #[error("the virtual LAN has been shut down")]
     Stopped,

@@ -72,6 +72,26 @@ pub fn is_arp(frame: &[u8]) -> bool {
     EthernetFrame::new_checked(frame).is_ok_and(|eth| eth.ethertype() == EthernetProtocol::Arp)
 }
 
+/// Who asks for the hardware address of `wanted`: hardware and IPv4 address (RFC 826). `None`: it is no such question.
+pub(crate) fn arp_request(frame: &[u8], wanted: Ipv4Addr) -> Option<(Mac, Ipv4Addr)> {
+    const REQUEST: [u8; 8] = [0, 1, 0x08, 0, 6, 4, 0, 1];
+    let arp = frame.get(HEADER..HEADER + 28).filter(|_| is_arp(frame))?;
+    if !arp.starts_with(&REQUEST) || arp[24..28] != wanted.octets() {
+        return None;
+    }
+    let address: [u8; 4] = *arp[14..].first_chunk()?;
+    Some((*arp[8..].first_chunk()?, address.into()))
+}
+
+/// Tells `asker` the hardware address of `own`.
+pub(crate) fn arp_reply(own: (Mac, Ipv4Addr), asker: (Mac, Ipv4Addr)) -> Vec<u8> {
+    const REPLY: [u8; 10] = [0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 2];
+    let (own_address, asker_address) = (own.1.octets(), asker.1.octets());
+    let parts: [&[u8]; 7] =
+        [&asker.0, &own.0, &REPLY, &own.0, &own_address, &asker.0, &asker_address];
+    parts.concat()
+}
+
 /// The sender's address of an IPv4 frame, fragments included. `None` for anything else.
 pub(crate) fn ipv4_source(frame: &[u8]) -> Option<Ipv4Addr> {
     packet(frame).map(|ip| ip.src_addr())

@@ -14,10 +14,12 @@ use crate::clock::Clock;
 use crate::config::{LanConfig, RouterConfig, check_node, is_host};
 use crate::error::LanError;
 use crate::fabric::Fabric;
+use crate::fault::{Fault, FaultId, FaultReport, Faults};
 use crate::frame::Mac;
 use crate::inbox::{self, Inbox, Message};
 use crate::lease::{Lease, LeaseBook};
 use crate::port::{Port, Shared};
+use crate::rogue::{Rogue, RogueDhcp, RogueDhcpConfig};
 use crate::router::Router;
 use crate::socket_port::SocketPort;
 use crate::state::{LanState, Settled};
@@ -69,7 +71,7 @@ impl Lan {
         let leases = Arc::new(LeaseBook::default());
         let mut fabric = {
             let router = Router::new(&router, Arc::clone(&leases), seed);
-            Fabric::new(clock, outbox, router, capture, Arc::clone(&leases))
+            Fabric::new(clock, outbox, router, Faults::new(seed), capture, Arc::clone(&leases))
         };
         fabric.names(router.names.iter().map(|(name, address)| (*address, name.as_str())));
         fabric.names([(router.address, "router")]);
@@ -113,6 +115,19 @@ impl Lan {
         Ok(Port::new(id, self.inbox.clone(), shared))
     }
 
+    /// Attaches a second DHCP server, which competes with the router and with whatever boot server there is. On a LAN that goes
+    /// on from a state, a server of the same name knows the clients that it had.
+    ///
+    /// # Errors
+    /// When the name is taken or not fit for the capture, or the settings contradict each other.
+    pub fn rogue_dhcp(&self, name: &str, config: RogueDhcpConfig) -> Result<RogueDhcp, LanError> {
+        check_node(name)?;
+        config.check(name)?;
+        let node = name.to_owned();
+        let id = self.call(move |fabric| fabric.attach_rogue(&node, Rogue::new(config)))??;
+        Ok(RogueDhcp::new(name.to_owned(), id, self.inbox.clone()))
+    }
+
     /// Pulls all cables of a node and removes their sockets. A node that is not attached is left alone.
     pub fn detach(&self, node: &str) {
         let node = node.to_owned();
@@ -154,6 +169,26 @@ impl Lan {
         let text = text.to_owned();
         // Without a LAN there is nothing to remark on.
         let _ = self.call(move |fabric| fabric.comment(&text));
+    }
+
+    /// Puts a fault in force, for frames that are sent from now on. It and all that it does are shown in the capture.
+    ///
+    /// Nodes need not be attached yet. Faults on one link work one after the other, in the order in which they began. The
+    /// same seed takes the same decision for the same frame, whatever else is on the wire.
+    ///
+    /// # Errors
+    /// When the fault makes no sense, or the LAN was shut down.
+    pub fn inject(&self, fault: Fault) -> Result<FaultId, LanError> {
+        fault.check()?;
+        self.call(move |fabric| fabric.inject(fault))
+    }
+
+    /// Ends a fault; frames that it holds back still come in their time. `None`: it has ended already.
+    ///
+    /// # Errors
+    /// When the LAN was shut down.
+    pub fn clear(&self, fault: FaultId) -> Result<Option<FaultReport>, LanError> {
+        self.call(move |fabric| fabric.clear(fault))
     }
 
     /// Subscribes to copies of the frames that `filter` wants, as they reach the switch. At most `capacity` wait unread; more

@@ -28,12 +28,14 @@ mod clock;
 mod config;
 mod error;
 mod fabric;
+mod fault;
 pub mod frame;
 mod inbox;
 mod lan;
 mod lease;
 mod pcapng;
 mod port;
+mod rogue;
 mod router;
 mod socket_port;
 mod state;
@@ -43,10 +45,14 @@ mod tap;
 
 pub use config::{LanConfig, RouterConfig};
 pub use error::LanError;
+pub use fault::{
+    Direction, Fault, FaultCounts, FaultId, FaultKind, FaultReport, Place, Probability, Traffic,
+};
 pub use frame::Mac;
 pub use lan::{Lan, QemuPort};
 pub use lease::Lease;
 pub use port::Port;
+pub use rogue::{RogueDhcp, RogueDhcpConfig};
 pub use router::ROUTER_MAC;
 pub use state::{DhcpClient, DhcpState, LanState, Settled};
 pub use stats::{NodeStats, Summary};

@@ -9,12 +9,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fault::FaultsState;
 use crate::frame::Mac;
 
 /// The state of a LAN, to be kept beside the states of its machines.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LanState {
     pub(crate) router: RouterState,
+    pub(crate) faults: FaultsState,
+    /// Second DHCP servers, by name.
+    pub(crate) servers: BTreeMap<String, DhcpState>,
 }
 
 impl LanState {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::fault::FaultReport;
+
 /// What went through one node's ports. "Sent" and "received" are the node's view.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -23,6 +25,14 @@ pub struct NodeStats {
     pub dropped_from_node: u64,
     /// How often the link to the node came up.
     pub link_ups: u64,
+    /// Frames from or to the node that a fault lost.
+    pub faults_lost: u64,
+    /// Frames from or to the node that a fault delayed; one that two faults delayed counts twice.
+    pub faults_delayed: u64,
+    /// Frames from or to the node that a fault doubled.
+    pub faults_duplicated: u64,
+    /// Frames from or to the node that a fault corrupted.
+    pub faults_corrupted: u64,
 }
 
 impl NodeStats {
@@ -36,6 +46,10 @@ impl NodeStats {
             dropped_queue_full,
             dropped_from_node,
             link_ups,
+            faults_lost,
+            faults_delayed,
+            faults_duplicated,
+            faults_corrupted,
         } = other;
         self.sent_frames += sent_frames;
         self.sent_bytes += sent_bytes;
@@ -45,9 +59,13 @@ impl NodeStats {
         self.dropped_queue_full += dropped_queue_full;
         self.dropped_from_node += dropped_from_node;
         self.link_ups += link_ups;
+        self.faults_lost += faults_lost;
+        self.faults_delayed += faults_delayed;
+        self.faults_duplicated += faults_duplicated;
+        self.faults_corrupted += faults_corrupted;
     }
 
-    /// All frames that did not reach the node or came from it in vain.
+    /// All frames that did not reach the node or came from it in vain, those that faults lost aside.
     pub fn dropped(&self) -> u64 {
         self.dropped_link_down + self.dropped_queue_full + self.dropped_from_node
     }
@@ -63,6 +81,8 @@ pub struct Summary {
     pub bytes: u64,
     /// The same by node, the router among them; detached nodes stay.
     pub nodes: BTreeMap<String, NodeStats>,
+    /// The faults, in the order in which they began.
+    pub faults: Vec<FaultReport>,
     /// Bytes in the capture file.
     pub capture_bytes: u64,
     /// Why the capture is not complete.

@@ -7,9 +7,9 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
-use common::{Guest, ROUTER, frame, lan, lan_with, mac, soon};
+use common::{Guest, ROUTER, frame, lan, lan_with, mac, skipped, soon, tshark};
 use feeder_lan::frame::BROADCAST;
-use feeder_process::{Cmd, find_program};
+use feeder_process::Cmd;
 use pcap_file::pcapng::{Block, PcapNgReader};
 
 /// Node and bytes of every frame, remarks included; fails on anything that is not well-formed.
@@ -35,43 +35,6 @@ fn frames(path: &Utf8Path) -> Vec<(String, Vec<u8>)> {
         }
     }
     frames
-}
-
-#[expect(clippy::print_stderr, reason = "a skipped check must be seen")]
-fn skipped(why: &str) {
-    eprintln!("SKIPPED: {why}");
-}
-
-/// Rows of fields that tshark reads, or `None` (said aloud) when there is no tshark. Any complaint of tshark's is a failure.
-fn tshark(path: &Utf8Path, fields: &[&str]) -> Option<Vec<Vec<String>>> {
-    if find_program("tshark").is_none() {
-        skipped("tshark is not installed, nobody else has read the capture");
-        return None;
-    }
-    let mut cmd = Cmd::new("tshark").args([
-        "-N",
-        "n",
-        "-r",
-        path.as_str(),
-        "-T",
-        "fields",
-        "-E",
-        "separator=|",
-    ]);
-    for field in fields {
-        cmd = cmd.arg("-e").arg(*field);
-    }
-    let output = cmd.run().expect("tshark reads the file");
-    let complaints: Vec<_> =
-        output.stderr.lines().filter(|line| !line.starts_with("Running as user")).collect();
-    assert!(complaints.is_empty(), "{complaints:?}");
-    Some(
-        output
-            .stdout_text()
-            .lines()
-            .map(|line| line.split('|').map(str::to_owned).collect())
-            .collect(),
-    )
 }
 
 #[test]

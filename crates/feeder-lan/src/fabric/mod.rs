@@ -4,27 +4,31 @@
 //! timer; then each is looked after with the time told once. A frame crosses its sender's link in [`Fabric::ingress`] and its
 //! receiver's link in [`Fabric::egress`], and nowhere else: what links do to frames belongs into these two.
 
-use std::collections::BTreeMap;
+mod links;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use self::links::Late;
 use crate::capture::Capture;
 use crate::clock::{Clock, thread_cpu_time};
 use crate::error::LanError;
-use crate::frame::HEADER;
+use crate::fault::{Fault, FaultId, FaultReport, Faults};
 use crate::inbox::{Message, Outbox};
 use crate::lease::LeaseBook;
 use crate::port::Shared;
+use crate::rogue::Rogue;
 use crate::router::{Router, Source};
-use crate::socket_port::{Sent, SocketPort};
-use crate::state::{LanState, Settled};
+use crate::socket_port::SocketPort;
+use crate::state::{DhcpState, LanState, Settled};
 use crate::stats::{NodeStats, Summary};
-use crate::switch::{Forward, PortId, Switch};
-use crate::tap::{Sink, TappedFrame};
+use crate::switch::{PortId, Switch};
+use crate::tap::Sink;
 
 /// The largest datagram that is taken from QEMU.
 const DATAGRAM: usize = 64 * 1024 + 64;
@@ -43,6 +47,13 @@ pub(crate) struct Fabric {
     next_port: u32,
     nodes: BTreeMap<Arc<str>, Node>,
     router: Router,
+    faults: Faults,
+    /// Frames that a fault delays.
+    late: Late,
+    /// What second DHCP servers answer, with their ports.
+    answers: VecDeque<(PortId, Vec<u8>)>,
+    /// What they remember when they are attached.
+    servers: BTreeMap<String, DhcpState>,
     capture: Option<Capture>,
     taps: Vec<Sink>,
     leases: Arc<LeaseBook>,
@@ -75,6 +86,7 @@ enum End {
     Router,
     Qemu(Box<SocketPort>),
     Local(Arc<Shared>),
+    Rogue(Box<Rogue>),
 }
 
 /// What a polled descriptor belongs to.
@@ -91,6 +103,7 @@ impl Fabric {
         clock: Clock,
         outbox: Outbox,
         router: Router,
+        faults: Faults,
         capture: Option<Capture>,
         leases: Arc<LeaseBook>,
     ) -> Fabric {
@@ -102,6 +115,10 @@ impl Fabric {
             next_port: 0,
             nodes: BTreeMap::new(),
             router,
+            faults,
+            late: Late::default(),
+            answers: VecDeque::new(),
+            servers: BTreeMap::new(),
             capture,
             taps: Vec::new(),
             leases,
@@ -142,10 +159,11 @@ impl Fabric {
             _ => None,
         });
         let capture = self.capture.as_ref().and_then(Capture::due);
-        let work = pauses.chain(self.router.due(now)).min();
+        let work = pauses.chain(self.router.due(now)).chain(self.late.due()).min();
         // Nothing will come but frames that are in the sockets already: then there is no need to wait for them.
         let settling = !self.settlers.is_empty() && self.is_quiet(now);
-        let due = work.into_iter().chain(capture).chain(settling.then_some(now)).min();
+        let others = capture.into_iter().chain(self.faults.due()).chain(settling.then_some(now));
+        let due = work.into_iter().chain(others).min();
         let timeout = due.map(|due| {
             let left = due.saturating_sub(now);
             Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() }
@@ -186,7 +204,9 @@ impl Fabric {
     fn is_quiet(&self, now: Duration) -> bool {
         let pausing =
             |port: &Attached| matches!(&port.end, End::Qemu(socket) if socket.paused().is_some());
-        self.router.due(now).is_none_or(|due| due > now) && !self.ports.values().any(pausing)
+        self.late.due().is_none()
+            && self.router.due(now).is_none_or(|due| due > now)
+            && !self.ports.values().any(pausing)
     }
 
     /// Tells those who wait for it that the LAN is at rest.
@@ -245,7 +265,14 @@ impl Fabric {
                 socket.end_pause(now);
             }
         }
+        while let Some(report) = self.faults.expire(now) {
+            self.remark_end(now, &report);
+        }
+        self.release(now);
         self.run_router(now);
+        while let Some((server, answer)) = self.answers.pop_front() {
+            self.ingress(now, server, &answer);
+        }
         if let Some(capture) = &mut self.capture {
             capture.tick(now);
         }
@@ -263,69 +290,6 @@ impl Fabric {
             capture.names(
                 named.iter().filter_map(|lease| Some((lease.address, lease.hostname.as_deref()?))),
             );
-        }
-    }
-
-    /// A frame leaves a node: it crosses the node's link and reaches the switch.
-    fn ingress(&mut self, now: Duration, from: PortId, frame: &[u8]) {
-        let Some(port) = self.ports.get_mut(&from) else { return };
-        if frame.len() < HEADER {
-            port.stats.dropped_from_node += 1;
-            return;
-        }
-        port.stats.sent_frames += 1;
-        port.stats.sent_bytes += frame.len() as u64;
-        self.frames += 1;
-        self.bytes += frame.len() as u64;
-        if let Some(capture) = &mut self.capture {
-            capture.record(now, port.interface, frame, None);
-        }
-        if !self.taps.is_empty() {
-            let node = Arc::clone(&port.node);
-            let at = UNIX_EPOCH + self.clock.epoch() + now;
-            let copy =
-                || TappedFrame { node: Arc::clone(&node), at, elapsed: now, bytes: frame.to_vec() };
-            self.taps.retain(|tap| tap.offer(frame, copy));
-        }
-        match self.switch.forward(now, from, frame) {
-            Forward::To(to) => self.egress(now, to, frame),
-            Forward::Flood => self.flood(now, from, frame),
-            Forward::Filter => {}
-        }
-    }
-
-    /// To all other nodes. The ports of one node share its cable: what it sends never comes back to it.
-    fn flood(&mut self, now: Duration, from: PortId, frame: &[u8]) {
-        let Some(node) = self.ports.get(&from).map(|port| Arc::clone(&port.node)) else { return };
-        let others: Vec<PortId> =
-            self.ports.iter().filter(|(_, port)| port.node != node).map(|(id, _)| *id).collect();
-        for to in others {
-            self.egress(now, to, frame);
-        }
-    }
-
-    /// A frame leaves the switch: it crosses the receiver's link and reaches the node.
-    fn egress(&mut self, now: Duration, to: PortId, frame: &[u8]) {
-        let Some(port) = self.ports.get_mut(&to) else { return };
-        let sent = match &mut port.end {
-            End::Router => {
-                self.router.receive(now, frame);
-                Sent::Accepted
-            }
-            End::Local(shared) if shared.deliver(frame) => Sent::Accepted,
-            End::Local(_) => Sent::QueueFull,
-            End::Qemu(socket) => socket.send(now, frame),
-        };
-        match sent {
-            Sent::Accepted => {
-                port.stats.received_frames += 1;
-                port.stats.received_bytes += frame.len() as u64;
-            }
-            Sent::QueueFull | Sent::TooLong => port.stats.dropped_queue_full += 1,
-            Sent::LinkDown => {
-                port.stats.dropped_link_down += 1;
-                self.switch.forget(to);
-            }
         }
     }
 
@@ -348,7 +312,7 @@ impl Fabric {
             match &port.end {
                 End::Qemu(socket) => socket.remove(),
                 End::Local(shared) => shared.detach(),
-                End::Router => {}
+                End::Router | End::Rogue(_) => {}
             }
         }
         if let Some(capture) = &mut self.capture {
@@ -379,6 +343,18 @@ impl Fabric {
         Ok(self.plug(node, End::Local(shared)))
     }
 
+    pub(crate) fn attach_rogue(
+        &mut self,
+        node: &str,
+        mut server: Rogue,
+    ) -> Result<PortId, LanError> {
+        self.check_free(node, |_| true)?;
+        if let Some(state) = self.servers.remove(node) {
+            server.restore(self.clock.now(), &state);
+        }
+        Ok(self.plug(node, End::Rogue(Box::new(server))))
+    }
+
     pub(crate) fn detach(&mut self, node: &str) {
         let ports: Vec<PortId> =
             self.ports.iter().filter(|(_, port)| &*port.node == node).map(|(id, _)| *id).collect();
@@ -389,12 +365,32 @@ impl Fabric {
 
     /// What a LAN that goes on from here has to know.
     pub(crate) fn state(&self) -> LanState {
-        LanState { router: self.router.state(self.clock.now()) }
+        let now = self.clock.now();
+        let mut servers = self.servers.clone();
+        for port in self.ports.values() {
+            if let End::Rogue(server) = &port.end {
+                servers.insert(port.node.to_string(), server.state(now));
+            }
+        }
+        LanState { router: self.router.state(now), faults: self.faults.state(now), servers }
     }
 
     /// Goes on where another LAN was.
     pub(crate) fn restore(&mut self, state: &LanState) {
-        self.router.restore(self.clock.now(), &state.router);
+        let now = self.clock.now();
+        self.router.restore(now, &state.router);
+        self.faults.restore(now, &state.faults);
+        self.servers = state.servers.clone();
+        for port in self.ports.values_mut() {
+            if let End::Rogue(server) = &mut port.end
+                && let Some(state) = self.servers.remove(&*port.node)
+            {
+                server.restore(now, &state);
+            }
+        }
+        for report in self.faults.reports() {
+            self.remark(now, &format!("{} goes on: {}", report.id, report.fault));
+        }
     }
 
     /// Tells `settler` once nothing is under way.
@@ -406,8 +402,33 @@ impl Fabric {
         &mut self.router
     }
 
-    pub(crate) fn comment(&mut self, text: &str) {
+    /// Puts a checked fault in force.
+    pub(crate) fn inject(&mut self, fault: Fault) -> FaultId {
         let now = self.clock.now();
+        let text = fault.to_string();
+        let id = self.faults.inject(now, fault);
+        self.remark(now, &format!("{id} begins: {text}"));
+        id
+    }
+
+    /// Ends a fault. `None`: it has ended already.
+    pub(crate) fn clear(&mut self, id: FaultId) -> Option<FaultReport> {
+        let now = self.clock.now();
+        let report = self.faults.clear(now, id)?;
+        self.remark_end(now, &report);
+        Some(report)
+    }
+
+    pub(crate) fn comment(&mut self, text: &str) {
+        self.remark(self.clock.now(), text);
+    }
+
+    fn remark_end(&mut self, now: Duration, report: &FaultReport) {
+        let FaultReport { id, fault, counts, .. } = report;
+        self.remark(now, &format!("{id} ended: {fault}; {counts}"));
+    }
+
+    fn remark(&mut self, now: Duration, text: &str) {
         if let Some(capture) = &mut self.capture {
             capture.remark(now, text);
         }
@@ -440,6 +461,7 @@ impl Fabric {
             frames: self.frames,
             bytes: self.bytes,
             nodes,
+            faults: self.faults.reports(),
             capture_bytes,
             capture_failed: capture_failed.map(str::to_owned),
             cpu: thread_cpu_time() + capture_cpu,
@@ -478,7 +500,7 @@ impl Fabric {
         match &port.end {
             End::Qemu(socket) => socket.remove(),
             End::Local(shared) => shared.detach(),
-            End::Router => {}
+            End::Router | End::Rogue(_) => {}
         }
         let current = port.current();
         if let Some(node) = self.nodes.get_mut(&port.node) {
@@ -491,7 +513,7 @@ impl Attached {
     fn current(&self) -> NodeStats {
         let mut stats = self.stats;
         match &self.end {
-            End::Router => {}
+            End::Router | End::Rogue(_) => {}
             End::Qemu(socket) => stats.link_ups += socket.link_ups(),
             End::Local(shared) => {
                 stats.link_ups += 1;

@@ -1,7 +1,7 @@
 //! The router's DHCP server, as found in any home router (RFC 2131, RFC 2132). No I/O: packets and time in, packets out.
 //!
 //! Clients are told apart by their hardware address alone, so that a board keeps its address from its boot firmware (which
-//! sends no client identifier) through its kernel to its network daemon (which sends another one each). It says nothing about
+//! sends no client identifier) through its kernel to its network daemon (which sends another one each). The router's says nothing about
 //! booting: no option 43, no next server, no boot file; that is the boot server's business.
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use dhcproto::v4::{DhcpOption, Message, MessageType, Opcode, OptionCode};
+use dhcproto::v4::{DhcpOption, Message, MessageType, Opcode, OptionCode, UnknownOption};
 use dhcproto::{Decodable, Encodable};
 use ipnet::Ipv4Net;
 
@@ -47,6 +47,10 @@ pub(crate) struct DhcpConfig {
     pub(crate) subnet: Ipv4Net,
     pub(crate) pool: RangeInclusive<Ipv4Addr>,
     pub(crate) reservations: BTreeMap<Mac, Ipv4Addr>,
+    /// Where clients are told to boot from.
+    pub(crate) next_server: Option<Ipv4Addr>,
+    /// Further options, by number.
+    pub(crate) options: BTreeMap<u8, Vec<u8>>,
 }
 
 /// The server.
@@ -266,6 +270,13 @@ impl DhcpServer {
         ] {
             message.opts_mut().insert(option);
         }
+        if let Some(next) = self.config.next_server {
+            message.set_siaddr(next);
+        }
+        for (code, value) in &self.config.options {
+            let option = UnknownOption::new((*code).into(), value.clone());
+            message.opts_mut().insert(DhcpOption::Unknown(option));
+        }
     }
 
     /// RFC 2131, section 4.1: to the address the client has; else broadcast if it says it needs that, or there is none to
@@ -351,6 +362,8 @@ mod tests {
             subnet: Ipv4Net::new_assert(SERVER, 24),
             pool: pool(0)..=pool(3),
             reservations: BTreeMap::from([(mac(9), pool(1))]),
+            next_server: None,
+            options: BTreeMap::new(),
         })
     }
 

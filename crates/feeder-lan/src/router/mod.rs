@@ -28,10 +28,11 @@ use smoltcp::wire::{
     Ipv4Repr, UdpPacket, UdpRepr,
 };
 
+pub(crate) use self::dhcp::{DhcpConfig, DhcpServer, SERVER_PORT};
 pub(crate) use self::forward::Source;
 
 use self::device::Device;
-use self::dhcp::{DhcpConfig, DhcpServer, Reply};
+use self::dhcp::Reply;
 use self::forward::Forwards;
 use self::http_server::HttpServer;
 use crate::config::{RouterConfig, is_host};
@@ -103,6 +104,8 @@ impl Router {
                 subnet: config.subnet,
                 pool: config.pool.clone(),
                 reservations: config.reservations.clone(),
+                next_server: None,
+                options: BTreeMap::new(),
             }),
             dns,
             http: config.http_root.clone().map(HttpServer::new),
@@ -145,7 +148,7 @@ impl Router {
         match frame::udp(bytes) {
             Some(udp) if udp.destination.1 == dhcp::SERVER_PORT => {
                 if let Some(reply) = self.dhcp.handle(now, udp.payload) {
-                    self.device.send(dhcp_frame(self.address, &reply));
+                    self.device.send(dhcp_frame((ROUTER_MAC, self.address), &reply));
                 }
                 self.publish_leases();
             }
@@ -249,7 +252,7 @@ impl Router {
 }
 
 /// A frame from the DHCP server to a client.
-fn dhcp_frame(server: Ipv4Addr, reply: &Reply) -> Vec<u8> {
+pub(crate) fn dhcp_frame((mac, server): (Mac, Ipv4Addr), reply: &Reply) -> Vec<u8> {
     let udp = UdpRepr { src_port: dhcp::SERVER_PORT, dst_port: dhcp::CLIENT_PORT };
     let ip = Ipv4Repr {
         src_addr: server,
@@ -259,7 +262,7 @@ fn dhcp_frame(server: Ipv4Addr, reply: &Reply) -> Vec<u8> {
         hop_limit: 64,
     };
     let ethernet = EthernetRepr {
-        src_addr: EthernetAddress(ROUTER_MAC),
+        src_addr: EthernetAddress(mac),
         dst_addr: EthernetAddress(reply.mac),
         ethertype: EthernetProtocol::Ipv4,
     };

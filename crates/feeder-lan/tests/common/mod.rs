@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use feeder_lan::{Lan, LanConfig, Mac, Port, RouterConfig};
+use feeder_process::{Cmd, find_program};
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{self, DeviceCapabilities, Medium};
 use smoltcp::socket::{dhcpv4, dns, tcp};
@@ -27,6 +28,43 @@ pub fn frame(to: Mac, from: Mac, payload: &[u8]) -> Vec<u8> {
 
 pub fn soon() -> Instant {
     Instant::now() + LONG
+}
+
+#[expect(clippy::print_stderr, reason = "a skipped check must be seen")]
+pub fn skipped(why: &str) {
+    eprintln!("SKIPPED: {why}");
+}
+
+/// Rows of fields that tshark reads, or `None` (said aloud) when there is no tshark. Any complaint of tshark's is a failure.
+pub fn tshark(path: &Utf8Path, fields: &[&str]) -> Option<Vec<Vec<String>>> {
+    if find_program("tshark").is_none() {
+        skipped("tshark is not installed, nobody else has read the capture");
+        return None;
+    }
+    let mut cmd = Cmd::new("tshark").args([
+        "-N",
+        "n",
+        "-r",
+        path.as_str(),
+        "-T",
+        "fields",
+        "-E",
+        "separator=|",
+    ]);
+    for field in fields {
+        cmd = cmd.arg("-e").arg(*field);
+    }
+    let output = cmd.run().expect("tshark reads the file");
+    let complaints: Vec<_> =
+        output.stderr.lines().filter(|line| !line.starts_with("Running as user")).collect();
+    assert!(complaints.is_empty(), "{complaints:?}");
+    Some(
+        output
+            .stdout_text()
+            .lines()
+            .map(|line| line.split('|').map(str::to_owned).collect())
+            .collect(),
+    )
 }
 
 /// A running LAN and its directory.
