@@ -130,6 +130,11 @@ pub enum Event {
         /// How long it took.
         took: Reading,
     },
+    /// Something goes wrong on purpose, or such a thing is over.
+    Fault {
+        /// What: "5 % loss on cluster01, both directions, for 60 s".
+        text: String,
+    },
     /// Something worth a line.
     Note {
         /// The line.

@@ -51,6 +51,7 @@ impl Terminal {
             }
             Event::Prepared { what, summary } => self.progress.task(what).done(summary),
             Event::Note { text } => self.progress.note(text),
+            Event::Fault { text } => self.progress.task("fault").done(text),
             // A boot that is under way then says how far it came.
             Event::RunFinished { .. } => self.boots.clear(),
             _ => {}

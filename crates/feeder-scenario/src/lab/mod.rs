@@ -5,6 +5,7 @@
 
 mod bench;
 mod expect;
+mod faults;
 mod firmware;
 mod guest;
 mod images;
@@ -29,7 +30,12 @@ use feeder_machine::{DiskFormat, Profile};
 use feeder_modules::Layout;
 
 use self::{bench::Bench, images::Images, node::BootsFrom, prefix::Prefix, saved::overlay};
-pub use self::{firmware::BootRecord, node::Node, provision::Provision};
+pub use self::{
+    faults::{Mishap, When},
+    firmware::BootRecord,
+    node::Node,
+    provision::Provision,
+};
 use crate::{
     Class, Event, Failure, OrFail, Stage, StageOptions, Steps, Story, Verdict,
     snapshot::{Chain, Shelf},
@@ -61,6 +67,7 @@ pub struct Lab {
     pub(crate) first_contact: Option<SocketAddr>,
     capture: Utf8PathBuf,
     prefix: Prefix,
+    script: faults::Script,
 }
 
 impl std::fmt::Debug for Lab {
@@ -256,10 +263,12 @@ impl Stage for Lab {
             first_contact: None,
             capture,
             prefix,
+            script: faults::Script::default(),
         })
     }
 
     fn tear_down(self) -> Verdict {
+        drop(self.script);
         for node in self.nodes.values() {
             node.power_off_because(Some("the run is over"));
         }
