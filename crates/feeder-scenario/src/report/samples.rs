@@ -67,6 +67,7 @@ pub fn events() -> Vec<(Option<&'static str>, Event)> {
         (worker, Event::Firmware(Firmware::GaveUp { why: "no OFFER".into() })),
         (worker, Event::PowerOff { end: PowerEnd::Died, why: Some("SIGSEGV".into()) }),
         (None, Event::Note { text: "a note".into() }),
+        (None, Event::Fault { text: "5 % loss on cluster01, both directions".into() }),
     ]);
     events.extend(of_the_lan().into_iter().map(|said| (worker, Event::Wire(said))));
     for state in [UnitState::Started, UnitState::Failed, UnitState::Dependency, UnitState::TimedOut]
