@@ -83,6 +83,8 @@ pub struct Machine {
     console: Console,
     /// CPU time of each vCPU thread as last read: it is not lost when QEMU ends.
     vcpus: Mutex<BTreeMap<i64, Duration>>,
+    /// How long each vCPU thread, and the one that serves the devices, waited for a processor, as last read.
+    starved: Mutex<BTreeMap<i64, Duration>>,
     cut: AtomicBool,
 }
 
@@ -141,8 +143,10 @@ impl Machine {
         let qmp_failed = |source| not_started(name, &child, by_hand, source);
         let qmp = Qmp::connect(qmp_stream, qmp_log).map_err(qmp_failed)?;
         let cpus = qmp.execute(qapi::qmp::query_cpus_fast {}).map_err(qmp_failed)?;
-        let vcpus =
+        let vcpus: BTreeMap<_, _> =
             cpus.iter().filter_map(thread_of).map(|thread| (thread, Duration::ZERO)).collect();
+        let mut starved = vcpus.clone();
+        starved.insert(i64::from(child.pid()), Duration::ZERO);
         Ok(Self {
             name: spec.name,
             profile: spec.profile,
@@ -150,6 +154,7 @@ impl Machine {
             qmp,
             console,
             vcpus: Mutex::new(vcpus),
+            starved: Mutex::new(starved),
             cut: AtomicBool::new(false),
         })
     }
@@ -198,6 +203,20 @@ impl Machine {
         Ok(vcpus.values().sum())
     }
 
+    /// How long it could have worked so far but got no processor of the host: summed over QEMU's vCPU threads and the thread
+    /// that serves the devices, to the nanosecond. Keeps its value when the machine stops; zero on a kernel that does not
+    /// count it (`CONFIG_SCHED_INFO`).
+    pub fn starved(&self) -> Duration {
+        let mut threads = self.starved.lock().unwrap_or_else(PoisonError::into_inner);
+        for (thread, time) in threads.iter_mut() {
+            let path = format!("/proc/{}/task/{thread}/schedstat", self.child.pid());
+            if let Some(now) = fs::read_to_string(path).ok().as_deref().and_then(starved_of) {
+                *time = (*time).max(now);
+            }
+        }
+        threads.values().sum()
+    }
+
     /// Whether it runs, and if not, why.
     #[must_use]
     pub fn state(&self) -> State {
@@ -230,8 +249,8 @@ impl Machine {
     /// something else than [`StopReason::Killed`] when it had stopped before.
     pub fn cut(&self) -> StopReason {
         if self.child.try_wait().is_none() {
-            // Read first: the time is gone with the process.
-            let _ = self.cpu_time();
+            // Read first: the times are gone with the process.
+            let _ = (self.cpu_time(), self.starved());
             self.cut.store(true, Ordering::SeqCst);
         }
         let status = self.child.kill();
@@ -284,6 +303,12 @@ fn cpu_time_of(stat: &str) -> std::io::Result<Duration> {
     ticks()
         .map(|ticks| CLOCK_TICK * ticks)
         .ok_or_else(|| std::io::Error::other(format!("not understood: {stat}")))
+}
+
+/// The time a thread was ready to run and did not, from its `schedstat`: the second number, in nanoseconds
+/// (Documentation/scheduler/sched-stats.rst).
+fn starved_of(schedstat: &str) -> Option<Duration> {
+    schedstat.split_ascii_whitespace().nth(1)?.parse().ok().map(Duration::from_nanos)
 }
 
 pub(crate) fn io(what: String) -> impl FnOnce(std::io::Error) -> MachineError {
@@ -378,5 +403,11 @@ mod tests {
         let stat = "4242 (CPU 0/TCG) (x)) S 1 2 3 0 -1 4194368 100 0 0 0 250 30 0 0 20 0 3 0";
         assert_eq!(cpu_time_of(stat).unwrap(), Duration::from_millis(2800));
         assert!(cpu_time_of("4242 (x) S 1 2").is_err());
+    }
+
+    #[test]
+    fn starvation_is_the_second_number() {
+        assert_eq!(starved_of("5000 3854231 17\n"), Some(Duration::from_nanos(3_854_231)));
+        assert_eq!(starved_of("5000"), None);
     }
 }

@@ -13,6 +13,12 @@ pub trait Guest: Send + Sync {
     /// vCPU time used since this power-on. `None` when it cannot be read any more, because the process is gone.
     fn cpu_time(&self) -> Option<Duration>;
 
+    /// How long since this power-on the host kept the machine from working: its threads were ready and got no processor,
+    /// summed over them. Keeps its value when the process is gone.
+    fn starved(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Why nothing can be expected of this machine any more, when that is so: its process died, its kernel panicked.
     fn fate(&self) -> Option<Fate> {
         None
@@ -53,6 +59,9 @@ struct Machine {
     before: Duration,
     /// Used since then, as last read. Never goes back, even when a thread's time disappears with the thread.
     since: Duration,
+    /// The same two for the time that the host kept it from working.
+    starved_before: Duration,
+    starved_since: Duration,
     last_words: Vec<String>,
 }
 
@@ -64,9 +73,18 @@ impl Machine {
         self.before + self.since
     }
 
+    fn starved(&mut self) -> Duration {
+        if let Some(guest) = &self.on {
+            self.starved_since = self.starved_since.max(guest.starved());
+        }
+        self.starved_before + self.starved_since
+    }
+
     fn forget(&mut self) {
         self.cpu_time();
         self.before += std::mem::take(&mut self.since);
+        self.starved();
+        self.starved_before += std::mem::take(&mut self.starved_since);
         if let Some(guest) = self.on.take() {
             self.last_words = guest.last_lines();
         }
@@ -102,6 +120,12 @@ impl Guests {
     /// The CPU time that these machines have used together.
     pub fn cpu_time_of(&self, names: &[String]) -> Duration {
         names.iter().map(|name| self.cpu_time(name)).sum()
+    }
+
+    /// How long the host kept these machines from working, summed over them and their threads.
+    pub fn starved_of(&self, names: &[String]) -> Duration {
+        let mut machines = locked(&self.machines);
+        names.iter().filter_map(|name| machines.get_mut(name).map(Machine::starved)).sum()
     }
 
     /// The CPU time that all machines have used, and the named one's share when it is known.
@@ -153,6 +177,7 @@ pub(crate) mod fake {
     #[derive(Default)]
     pub struct FakeGuest {
         pub cpu: Mutex<Option<Duration>>,
+        pub starved: Mutex<Duration>,
         pub fate: Mutex<Option<Fate>>,
         pub lines: Mutex<Vec<String>>,
     }
@@ -161,11 +186,18 @@ pub(crate) mod fake {
         pub fn works(&self, for_: Duration) {
             *locked(&self.cpu).get_or_insert_default() += for_;
         }
+
+        pub fn starves(&self, for_: Duration) {
+            *locked(&self.starved) += for_;
+        }
     }
 
     impl Guest for FakeGuest {
         fn cpu_time(&self) -> Option<Duration> {
             *locked(&self.cpu)
+        }
+        fn starved(&self) -> Duration {
+            *locked(&self.starved)
         }
         fn fate(&self) -> Option<Fate> {
             locked(&self.fate).clone()
@@ -204,6 +236,24 @@ mod tests {
         guests.power_on("cluster01", second);
         assert_eq!(guests.cpu_time("cluster01"), seconds(42));
         assert!(guests.last_lines("cluster01").is_empty());
+    }
+
+    #[test]
+    fn starvation_survives_a_power_cut_and_work_a_resumption() {
+        let guests = Guests::default();
+        guests.restore("cluster01", seconds(30));
+        assert_eq!(guests.cpu_time("cluster01"), seconds(30));
+        let names = ["cluster00".to_owned(), "cluster01".to_owned()];
+        for _ in 0..2 {
+            let guest = Arc::new(FakeGuest::default());
+            guest.works(seconds(2));
+            guest.starves(seconds(5));
+            guests.power_on("cluster01", guest);
+        }
+        assert_eq!(guests.cpu_time_of(&names), seconds(34));
+        assert_eq!(guests.starved_of(&names), seconds(10));
+        guests.power_off("cluster01");
+        assert_eq!(guests.starved_of(&names), seconds(10));
     }
 
     #[test]

@@ -46,5 +46,7 @@ pub use stage::{Decided, Reuse, Scenario, Stage, StageOptions};
 pub use story::{Steps, Story};
 pub use terminal::watch;
 pub use verdict::{Class, Ending, Failure, OrFail, StepRef, Verdict};
-pub use wait::{Budget, Deadline, Expiry, IDLE_SHARE, Poll, WaitSpec, Waiting};
+pub use wait::{
+    Budget, Deadline, Expiry, IDLE_SHARE, Poll, Progress, STARVED_SHARE, WaitSpec, Waiting,
+};
 pub use wire::{Answer, Dhcp, Wire};

@@ -9,7 +9,8 @@ use camino::Utf8Path;
 
 use crate::{
     Class, Clock, Ending, Event, Evidence, Failure, Firmware, Guest, Guests, Journal, Poll,
-    PowerEnd, Reading, RunDir, StepRef, Verdict, WaitSpec, Waiting, clock::locked, panics::caught,
+    PowerEnd, Progress, Reading, RunDir, StepRef, Verdict, WaitSpec, Waiting, clock::locked,
+    panics::caught,
 };
 
 /// One run as seen by everything that takes part in it. Cheap to clone; a clone is the same story. Steps are taken by one
@@ -105,6 +106,11 @@ impl Story {
     /// Both clocks, the guests' for these machines.
     pub fn reading_of(&self, machines: &[String]) -> Reading {
         Reading { wall: self.clock().now(), guest: self.guests().cpu_time_of(machines) }
+    }
+
+    /// What the deadline of a wait on these machines looks at.
+    pub fn progress_of(&self, machines: &[String]) -> Progress {
+        Progress { clocks: self.reading_of(machines), starved: self.guests().starved_of(machines) }
     }
 
     /// Whether somebody wants the run to end.

@@ -3,18 +3,24 @@
 //! # The law
 //!
 //! A wait has a [`Budget`] of vCPU time. With *cpu* the vCPU time that the watched machines have used together since the
-//! wait began, and *wall* the wall-clock time since then, what is spent is
+//! wait began, *wall* the wall-clock time since then, and *starved* how much of it the host kept them from working (their
+//! threads were ready to run and got no processor, summed over them), what is spent is
 //!
 //! ```text
-//! spent = max(cpu, wall / 4)
+//! spent = max(cpu, (wall - starved) / 4, wall / 16)
 //! ```
 //!
 //! and the wait is over when `spent >= budget`. So
 //!
 //! - a guest that is busy with the wrong thing fails after exactly its budget of work, however loaded the host is;
-//! - a host that gives the guests little time only makes the wait longer, up to four times the budget;
-//! - a guest that idles, and so uses hardly any CPU, still fails: after four times the budget by the wall clock;
+//! - a guest that idles, and so uses hardly any CPU, still fails: when it has idled for four times the budget;
+//! - a host that gives the guests little time only makes the wait longer: what is spent is the same as on a host that has
+//!   nothing else to do. This holds as long as each second of the guests takes less than sixteen of the host, so that every
+//!   wait ends. What ends then, with nothing known about the guests, is the host's fault;
 //! - how often somebody looks makes no difference: only the totals count.
+//!
+//! Several threads that wait for a processor at the same time count several times. That, too, only makes the wait longer. A
+//! host that does not tell how long threads wait (Linux without `CONFIG_SCHED_INFO`) never starves anybody.
 //!
 //! The wall clock does not run while the host is suspended. Before the deadline, a wait ends when a watched machine is lost
 //! ([`crate::Guest::fate`]), when a condition of [`WaitSpec::doomed_if`] holds, or when somebody interrupts the run.
@@ -27,8 +33,12 @@ use crate::{Class, Event, Failure, Fate, Reading, Story, Verdict};
 
 /// An idle second of the wall clock counts as one part in so many of a second of work.
 pub const IDLE_SHARE: u32 = 4;
+/// A second of the wall clock in which the host keeps the guests from working counts as one part in so many.
+pub const STARVED_SHARE: u32 = 16;
 /// How long nobody looks when nothing rings the bell.
 const TICK: Duration = Duration::from_millis(200);
+/// Starvation is told when it is more than one part in so many of the time.
+const WORTH_TELLING: u32 = 10;
 /// Console lines in a failure.
 const LAST_LINES: usize = 6;
 
@@ -49,10 +59,29 @@ impl std::fmt::Display for Budget {
     }
 }
 
+/// What a deadline looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Both clocks, the guests' of the watched machines.
+    pub clocks: Reading,
+    /// How long the host kept the watched machines from working, summed over their threads.
+    pub starved: Duration,
+}
+
+impl Progress {
+    /// What has come since an earlier look.
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            clocks: self.clocks.since(earlier.clocks),
+            starved: self.starved.saturating_sub(earlier.starved),
+        }
+    }
+}
+
 /// The law, without a clock of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadline {
-    start: Reading,
+    start: Progress,
     budget: Budget,
 }
 
@@ -61,28 +90,33 @@ pub struct Deadline {
 pub enum Expiry {
     /// The guests worked all of it.
     Worked,
-    /// The guests idled, or hardly got any CPU, for [`IDLE_SHARE`] times as long.
+    /// The guests idled for [`IDLE_SHARE`] times as long.
     Idled,
+    /// The host hardly let the guests run for [`STARVED_SHARE`] times as long.
+    Starved,
 }
 
 impl Deadline {
-    /// A deadline that begins to count at `start`, whose guest clock is that of the watched machines.
-    pub fn new(start: Reading, budget: Budget) -> Self {
+    /// A deadline that begins to count at `start`.
+    pub fn new(start: Progress, budget: Budget) -> Self {
         Self { start, budget }
     }
 
     /// How much of the budget is spent.
-    pub fn spent(&self, now: Reading) -> Duration {
-        let passed = now.since(self.start);
-        passed.guest.max(passed.wall / IDLE_SHARE)
+    pub fn spent(&self, now: Progress) -> Duration {
+        let Progress { clocks: Reading { wall, guest }, starved } = now.since(self.start);
+        guest.max(wall.saturating_sub(starved) / IDLE_SHARE).max(wall / STARVED_SHARE)
     }
 
     /// Whether the budget is used up, and how.
-    pub fn expired(&self, now: Reading) -> Option<Expiry> {
-        if now.since(self.start).guest >= self.budget.0 {
+    pub fn expired(&self, now: Progress) -> Option<Expiry> {
+        let Progress { clocks: Reading { wall, guest }, starved } = now.since(self.start);
+        if guest >= self.budget.0 {
             Some(Expiry::Worked)
-        } else if self.spent(now) >= self.budget.0 {
+        } else if wall.saturating_sub(starved) / IDLE_SHARE >= self.budget.0 {
             Some(Expiry::Idled)
+        } else if self.spent(now) >= self.budget.0 {
+            Some(Expiry::Starved)
         } else {
             None
         }
@@ -183,7 +217,7 @@ impl<'a> Waiting<'a> {
     pub(crate) fn start(story: &'a Story, spec: WaitSpec<'a>) -> Self {
         let (awaited, budget) = (spec.awaited.clone(), spec.budget.0);
         story.emit(Some(&spec.machine), Event::WaitStarted { awaited, budget });
-        let start = story.reading_of(&spec.watched);
+        let start = story.progress_of(&spec.watched);
         let deadline = Deadline::new(start, spec.budget);
         Self { story, spec, deadline, last_seen: None, stop: None }
     }
@@ -211,7 +245,7 @@ impl<'a> Waiting<'a> {
         if let Some(fate) = self.spec.doom.iter_mut().find_map(|condition| condition()) {
             return Some(Stop::Lost(self.spec.machine.clone(), fate));
         }
-        self.deadline.expired(self.story.reading_of(&self.spec.watched)).map(Stop::Expired)
+        self.deadline.expired(self.story.progress_of(&self.spec.watched)).map(Stop::Expired)
     }
 
     /// Looks until it comes or nothing is to be expected any more.
@@ -245,14 +279,14 @@ impl<'a> Waiting<'a> {
             awaited: self.spec.awaited.clone(),
             reached: verdict.is_ok(),
             last_seen: self.last_seen.clone(),
-            took: self.passed(),
+            took: self.passed().clocks,
         };
         self.story.emit(Some(&self.spec.machine), event);
         verdict
     }
 
-    fn passed(&self) -> Reading {
-        self.story.reading_of(&self.spec.watched).since(self.deadline.start)
+    fn passed(&self) -> Progress {
+        self.story.progress_of(&self.spec.watched).since(self.deadline.start)
     }
 
     fn failure(&self) -> Failure {
@@ -260,7 +294,7 @@ impl<'a> Waiting<'a> {
         let place =
             self.story.current_step().map_or_else(String::new, |step| format!(" in {step}"));
         let waited = format!("waited for {} on {}{place}", spec.awaited, spec.machine);
-        let passed = self.passed();
+        let Progress { clocks: passed, starved } = self.passed();
         let (class, node, why) = match &self.stop {
             Some(Stop::Lost(machine, fate)) => {
                 (fate.class, machine, format!("{machine} {}", fate.what))
@@ -271,6 +305,11 @@ impl<'a> Waiting<'a> {
             Some(Stop::Expired(Expiry::Idled)) => {
                 (spec.class, &spec.machine, format!("it did not come, and {} idle", self.are()))
             }
+            Some(Stop::Expired(Expiry::Starved)) => (
+                Class::Host,
+                &spec.machine,
+                format!("it did not come, and the host hardly let {} run", self.them()),
+            ),
             Some(Stop::Expired(Expiry::Worked)) => {
                 (spec.class, &spec.machine, format!("it did not come within {}", spec.budget))
             }
@@ -288,6 +327,10 @@ impl<'a> Waiting<'a> {
             elapsed(passed.guest),
             elapsed(spec.budget.0),
         ));
+        if starved > passed.wall / WORTH_TELLING {
+            let told = elapsed(starved);
+            failure.details.push(format!("ready to work, but without a processor, for {told}"));
+        }
         if let Some(seen) = &self.last_seen {
             failure.details.push(format!("last seen: {seen}"));
         }
@@ -297,6 +340,10 @@ impl<'a> Waiting<'a> {
         }
         failure.hint.clone_from(&spec.hint);
         failure
+    }
+
+    fn them(&self) -> &'static str {
+        if self.spec.watched.len() == 1 { "the guest" } else { "the guests" }
     }
 
     fn are(&self) -> &'static str {

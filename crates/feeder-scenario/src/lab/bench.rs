@@ -43,7 +43,7 @@ impl Bench {
         let (story, master) = (self.story.clone(), vec![self.cluster.master.name.to_string()]);
         let (began, budget) = (OnceLock::new(), self.budget(NEW_ADDRESS));
         access.patience = Arc::new(move |_| {
-            let now = story.reading_of(&master);
+            let now = story.progress_of(&master);
             let start = *began.get_or_init(|| now);
             !story.interrupted()
                 && story.guests().fate_of(&master).is_none()

@@ -41,6 +41,10 @@ impl Guest for MachineGuest {
         self.0.cpu_time().ok()
     }
 
+    fn starved(&self) -> Duration {
+        self.0.starved()
+    }
+
     fn fate(&self) -> Option<Fate> {
         if let Some(words) = self.0.console().panicked() {
             return Some(Fate::product(format!("panicked: {words}")));

@@ -41,6 +41,52 @@ fn a_starved_host_only_takes_longer() {
     assert_eq!(took, seconds(200));
 }
 
+/// How a wait that never gets what it wants ends on a host that gives the guest one part in `load` of the time it asks for.
+/// It works for `share` percent of the time that it has.
+fn starved_wait(share: u32, load: u32, budget: Budget) -> (Failure, Duration) {
+    let run = TestRun::new();
+    let guest = run.machine("cluster01");
+    run.clock.world(move |passed| {
+        guest.works(passed / load * share / 100);
+        guest.starves(passed - passed / load);
+    });
+    let spec = WaitSpec::new("cluster01", "an SSH banner", budget);
+    let failure = run.story.wait::<()>(spec, || Poll::Pending).unwrap_err();
+    (failure, run.story.now().wall)
+}
+
+#[test]
+fn a_wedged_guest_fails_the_same_way_on_a_busy_host() {
+    for (share, why, unloaded) in [
+        (100, "it did not come within 60 s of guest work", 60),
+        (50, "it did not come within 60 s of guest work", 120),
+        (1, "it did not come, and the guest was idle", 240),
+    ] {
+        for load in [1, 2, 4] {
+            let (failure, took) = starved_wait(share, load, Budget::seconds(60));
+            assert!(failure.message.ends_with(why), "{failure}");
+            assert_eq!(took, seconds(unloaded) * load, "share {share}, load {load}");
+            let told = failure.details.iter().any(|line| line.starts_with("ready to work"));
+            assert_eq!(told, load > 1, "{failure:?}");
+        }
+    }
+    // Eight times slower, a guest that works would have failed for idling if starvation did not count.
+    let (failure, took) = starved_wait(100, 8, Budget::seconds(60));
+    assert!(failure.message.ends_with("it did not come within 60 s of guest work"), "{failure}");
+    assert_eq!(took, seconds(480));
+}
+
+#[test]
+fn a_host_that_lets_nobody_run_is_blamed_in_the_end() {
+    let (failure, took) = starved_wait(100, 1000, Budget::seconds(60));
+    assert_eq!(took, seconds(960));
+    assert_eq!(failure.class, Class::Host);
+    assert!(
+        failure.message.ends_with("it did not come, and the host hardly let the guest run"),
+        "{failure}"
+    );
+}
+
 #[test]
 fn a_loaded_host_does_not_fail_what_comes_in_time() {
     let run = TestRun::new();
@@ -102,33 +148,77 @@ fn watched_machines_work_together() {
     );
 }
 
+fn progress(wall: u64, guest: u64, starved: u64) -> Progress {
+    let ms = Duration::from_millis;
+    Progress { clocks: Reading { wall: ms(wall), guest: ms(guest) }, starved: ms(starved) }
+}
+
 proptest! {
     /// Only totals count: no split of the same passing of time spends more or less, nothing ends before the budget could be
     /// spent, and nothing outlives it.
     #[test]
     fn spending_depends_on_totals_alone(
-        steps in proptest::collection::vec((0u64..100_000, 0u64..100_000), 0..50),
+        steps in proptest::collection::vec((0u64..100_000, 0u64..100_000, 0u64..100), 0..50),
         budget in 1u64..1_000_000,
     ) {
         let budget = Budget(Duration::from_millis(budget));
-        let start = Reading { wall: seconds(7), guest: seconds(3) };
+        let start = progress(7000, 3000, 2000);
         let deadline = Deadline::new(start, budget);
         let mut now = start;
         let mut before = Duration::ZERO;
-        for (wall, guest) in steps {
-            now.wall += Duration::from_millis(wall);
-            now.guest += Duration::from_millis(guest);
+        for (wall, guest, starved) in steps {
+            let step = progress(wall, guest, wall * starved / 100);
+            now.clocks.wall += step.clocks.wall;
+            now.clocks.guest += step.clocks.guest;
+            now.starved += step.starved;
             let spent = deadline.spent(now);
             prop_assert!(spent >= before, "nothing is given back");
             before = spent;
             let passed = now.since(start);
-            prop_assert_eq!(spent, passed.guest.max(passed.wall / 4));
-            let over = passed.guest >= budget.0 || passed.wall >= budget.0 * 4;
-            prop_assert_eq!(deadline.expired(now).is_some(), over);
+            let Reading { wall, guest } = passed.clocks;
             prop_assert_eq!(
-                deadline.expired(now) == Some(Expiry::Worked), passed.guest >= budget.0
+                spent, guest.max((wall - passed.starved) / 4).max(wall / 16)
             );
+            prop_assert_eq!(deadline.expired(now).is_some(), spent >= budget.0);
+            prop_assert_eq!(deadline.expired(now) == Some(Expiry::Worked), guest >= budget.0);
+            if guest < budget.0 && wall < budget.0 * 4 {
+                prop_assert_eq!(deadline.expired(now), None, "neither worked nor waited long enough");
+            }
+            if wall >= budget.0 * 16 {
+                prop_assert!(deadline.expired(now).is_some(), "every wait ends");
+            }
         }
+    }
+
+    /// Load does not matter: the same work and the same idling spend the same, however long the host kept them waiting, up to
+    /// three quarters of the time; and the wait ends in the same way.
+    #[test]
+    fn starvation_spends_nothing(
+        work in 0u64..1_000_000,
+        idle in 0u64..1_000_000,
+        starved in 0u64..=3_000_000,
+        budget in 1u64..1_000_000,
+    ) {
+        let starved = starved.min(3 * (work + idle));
+        let deadline = Deadline::new(Progress::default(), Budget(Duration::from_millis(budget)));
+        let alone = progress(work + idle, work, 0);
+        let loaded = progress(work + idle + starved, work, starved);
+        prop_assert_eq!(deadline.spent(loaded), deadline.spent(alone));
+        prop_assert_eq!(deadline.expired(loaded), deadline.expired(alone));
+    }
+
+    /// Several threads that wait at the same time count several times, which never ends a wait early, nor breaks the law.
+    #[test]
+    fn more_starvation_never_spends_more(
+        wall in 0u64..1_000_000,
+        guest in 0u64..1_000_000,
+        starved in 0u64..4_000_000,
+        more in 0u64..4_000_000,
+    ) {
+        let deadline = Deadline::new(Progress::default(), Budget::seconds(1));
+        let spent = |starved| deadline.spent(progress(wall, guest, starved));
+        prop_assert!(spent(starved + more) <= spent(starved));
+        prop_assert!(spent(starved + more) >= Duration::from_millis(guest.max(wall / 16)));
     }
 }
 
