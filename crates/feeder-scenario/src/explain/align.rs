@@ -20,7 +20,8 @@ impl Change<'_> {
     /// What it explains; `None` when it explains nothing.
     pub fn weight(&self) -> Option<Weight> {
         match (self.then, self.now) {
-            (_, Some(now)) => Some(now.line.extra),
+            (Some(then), Some(now)) => Some(now.line.extra.min(then.line.extra)),
+            (None, Some(now)) => Some(now.line.extra),
             (Some(then), None) => then.line.missing,
             (None, None) => None,
         }

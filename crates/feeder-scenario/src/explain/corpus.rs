@@ -34,7 +34,7 @@ fn no_boot(log: &mut Log, why: &str) {
 }
 
 fn without_offer_of_the_master(log: &mut Log) {
-    log.cut_before(NETBOOTS, "fetched bootcode.bin");
+    log.cut_before(NETBOOTS, "cluster00 sent bootcode.bin");
     log.remove(NETBOOTS, "cluster00 → cluster01   OFFER");
     log.remove(NETBOOTS, "hears the OFFER of 192.168.10.100");
     for attempt in 2..=5 {
@@ -78,7 +78,7 @@ const FAULTS: &[Fault] = &[
                     "option 43 has no \"Raspberry Pi Boot   \"",
                 );
             });
-            log.cut_before(NETBOOTS, "fetched bootcode.bin");
+            log.cut_before(NETBOOTS, "cluster00 sent bootcode.bin");
             no_boot(log, "no OFFER carried option 43");
         },
         names: ("cluster01", "\"Raspberry Pi Boot\""),
@@ -92,7 +92,7 @@ const FAULTS: &[Fault] = &[
             log.replace(NETBOOTS, "hears the OFFER of 192.168.10.100", |event| {
                 *event = heard("192.168.10.100", None, false, "no option 43");
             });
-            log.cut_before(NETBOOTS, "fetched bootcode.bin");
+            log.cut_before(NETBOOTS, "cluster00 sent bootcode.bin");
             no_boot(log, "no OFFER carried option 43");
         },
         names: ("cluster01", "cluster00 → cluster01   OFFER   without option 43"),

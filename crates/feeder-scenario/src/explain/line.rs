@@ -117,19 +117,17 @@ fn milestone(name: &str, detail: Option<&str>) -> Line {
 fn of_firmware(firmware: &Firmware) -> Option<Line> {
     Some(match firmware {
         Firmware::Discover { .. } => Line::new("firmware DISCOVER", "DISCOVER", Weight::Progress),
-        Firmware::Offer { from, option43, accepted, why, .. } => {
-            let option43 = option43.as_deref().map_or_else(
-                || "without option 43".to_owned(),
-                |bytes| format!("option 43 = {bytes}"),
-            );
-            let did = if *accepted { "takes it" } else { "ignores it" };
-            Line::new(
-                format!("firmware OFFER of {from}"),
-                format!("hears the OFFER of {from}   {option43}   and {did}: {}", steady(why)),
-                Weight::Says,
-            )
-            .missed_as(Weight::Progress)
-        }
+        // Whose offer of an address it hears first, and takes, is chance, and so is whether it hears the second at all.
+        Firmware::Offer { from, option43: None, .. } => Line::new(
+            format!("firmware OFFER of {from}"),
+            format!("hears the OFFER of {from}   without option 43"),
+            Weight::Conclusion,
+        ),
+        Firmware::Offer { from, option43: Some(bytes), .. } => Line::new(
+            format!("firmware OFFER of {from}"),
+            format!("hears the OFFER of {from}   option 43 = {bytes}"),
+            Weight::Says,
+        ),
         // Whether it came is told by what follows.
         Firmware::Requested { .. } => return None,
         Firmware::Fetched { file, bytes, .. } => {
@@ -177,7 +175,10 @@ fn of_wire(wire: &Wire) -> Line {
             let text = format!("{server} sent {file}{}", size(file, *bytes));
             Line::new(format!("wire file {file}"), text, Weight::Says).missed_as(Weight::Progress)
         }
-        Wire::TftpError { file, .. } => {
+        Wire::TftpError { file, server, code, error, .. } => {
+            // dnsmasq says for whom; that address is a lease.
+            let error = error.rsplit_once(" for ").map_or(error.as_str(), |(error, _)| error);
+            let text = format!("{server} refused {file}: {error} (TFTP error {code})");
             Line::new(format!("wire file {file}"), text, Weight::Says).missed_as(None)
         }
         // Lost frames are asked for again; only what never comes counts.

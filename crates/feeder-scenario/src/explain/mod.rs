@@ -127,8 +127,6 @@ pub fn first_difference(now: &[Record], greens: &[&[Record]]) -> Option<Differen
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
     weight: Weight,
-    /// A unit that is not told of in a step that passed was not needed, or its line was lost.
-    harmless: bool,
     group: usize,
     /// Something missing from another machine than the one that failed: that machine may just not have come as far.
     elsewhere: bool,
@@ -146,9 +144,10 @@ impl Rank {
         blamed: Option<&str>,
     ) -> Self {
         let missing = change.now.is_none();
+        // In a step that passed, it was not needed, or its line was lost.
+        let unit = weight == Weight::Unit && missing && !group.passed;
         Self {
-            weight,
-            harmless: weight == Weight::Unit && missing && group.passed,
+            weight: if unit { Weight::Progress } else { weight },
             group: index,
             elsewhere: missing && blamed.is_some_and(|node| node != change.node()),
             seq: change.seq,
@@ -192,11 +191,11 @@ impl Difference {
             (None, Some(_)) => Kind::Extra,
             _ => Kind::Missing,
         };
-        // The failure was put there by us.
-        let told = || group.lines.iter().filter(|placed| placed.line.about != "the run's failure");
+        // Giving up came after it.
+        let told = || group.lines.iter().filter(|placed| placed.line.extra != Weight::Conclusion);
         let last = told().rfind(|placed| placed.node == node && kind == Kind::Missing);
         let text = |placed: &placed::Placed| placed.line.text.clone();
-        let end = told().next_back().or(group.lines.last()).map(|placed| placed.at);
+        let end = group.lines.last().map(|placed| placed.at);
         Self {
             node: Some(node.to_owned()).filter(|node| !node.is_empty()),
             step: Some(group.step.clone()).filter(|step| !step.is_empty()),
@@ -212,16 +211,10 @@ impl Difference {
 impl std::fmt::Display for Difference {
     /// Two lines: then, now.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let node = self.node.as_deref();
-        // A line of the LAN names its nodes itself.
-        let line = |text: &str| match node {
-            Some(node) if !text.contains(node) => format!("{node} {text}"),
-            _ => text.to_owned(),
-        };
-        let then = self.then.as_deref().map_or_else(|| "(nothing)".to_owned(), line);
+        let then = self.then.as_deref().unwrap_or("(nothing)");
         let now = match (&self.now, &self.last) {
-            (Some(now), _) => line(now),
-            (None, Some(last)) => format!("(nothing; the last was: {})", line(last)),
+            (Some(now), _) => now.clone(),
+            (None, Some(last)) => format!("(nothing; the last was: {last})"),
             (None, None) => "(nothing)".to_owned(),
         };
         write!(f, "then   {then}\nnow    {now}")

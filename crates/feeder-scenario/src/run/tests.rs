@@ -176,6 +176,56 @@ fn an_interrupted_run_keeps_its_evidence() {
 }
 
 #[test]
+fn a_failed_run_opens_with_its_first_difference_from_a_green_one() {
+    fn green(lab: &mut Bare) -> Verdict {
+        lab.step("boot", |lab| {
+            lab.story.milestone("cluster00", "kernel", None);
+            lab.story.ready("cluster00", "ssh");
+            Ok(())
+        })
+    }
+    fn red(lab: &mut Bare) -> Verdict {
+        lab.step("boot", |lab| {
+            lab.story.milestone("cluster00", "kernel", None);
+            let unit = "ssh.service".to_owned();
+            let state = crate::UnitState::Failed;
+            lab.story.emit(Some("cluster00"), Event::Unit { unit, state });
+            Err(Failure::product("no login").on("cluster00"))
+        })
+    }
+    let (_guard, root) = temp_root();
+    let options = Options {
+        root,
+        keep_runs: 10,
+        keep_scratch: false,
+        stage: StageOptions {
+            machine: "virt".into(),
+            consent: feeder_host::Consent::Ask,
+            progress: Progress::silent(),
+        },
+    };
+    let run = |run| {
+        let scenario = Scenario { name: "bare", about: "nothing", run };
+        run_with(&scenario, &options, Arc::new(FakeClock::default()), || false).unwrap()
+    };
+    let first = run(red);
+    let said = first.report.conclusion(&first.dir);
+    assert!(said.contains("\n  there is no green run of this scenario"), "{said}");
+    assert_eq!(run(green).report.explanation, None);
+    let Ran { report, dir } = run(red);
+    let difference = report.explanation.as_ref().unwrap().first.as_ref().unwrap();
+    assert_eq!(difference.now.as_deref(), Some("ssh.service failed"));
+    let lines: Vec<_> = report.text().lines().take(5).map(str::to_owned).collect();
+    assert!(lines[1].starts_with("  first difference from the last green run ("), "{lines:?}");
+    assert_eq!(
+        lines[2..],
+        ["      then   (nothing)", "      now    ssh.service failed", "  no login"]
+    );
+    let json = fs_err::read(dir.join("report.json")).unwrap();
+    assert_eq!(serde_json::from_slice::<Report>(&json).unwrap(), report);
+}
+
+#[test]
 fn the_first_line_is_there_before_the_stage_is() {
     let ran = play_it(|_| Ok(()), "absent", &NEVER);
     assert!(

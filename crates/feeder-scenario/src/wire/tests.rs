@@ -103,9 +103,10 @@ fn longs(words: &[u32]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_be_bytes()).collect()
 }
 
-/// A call with a credential of eight bytes, as Linux sends them with AUTH_UNIX (only longer).
-fn call(xid: u32, program: u32, procedure: u32, arguments: &[u8]) -> Vec<u8> {
-    let head = longs(&[xid, 0, 2, program, 3, procedure, 1, 8, 1, 2, 0, 0]);
+/// A call with the credential of root on a machine named `node` (AUTH_UNIX).
+fn call(xid: u32, (program, version): (u32, u32), procedure: u32, arguments: &[u8]) -> Vec<u8> {
+    let name = u32::from_be_bytes(*b"node");
+    let head = longs(&[xid, 0, 2, program, version, procedure, 1, 24, 9, 4, name, 0, 0, 0, 0, 0]);
     [&head[..], arguments].concat()
 }
 
@@ -113,7 +114,7 @@ fn mount(xid: u32, path: &str) -> Vec<u8> {
     let mut arguments = longs(&[u32::try_from(path.len()).unwrap()]);
     arguments.extend(path.as_bytes());
     arguments.resize(arguments.len().next_multiple_of(4), 0);
-    call(xid, 100_005, 1, &arguments)
+    call(xid, (100_005, 3), 1, &arguments)
 }
 
 fn reply(xid: u32, results: &[u32]) -> Vec<u8> {
@@ -129,16 +130,16 @@ fn nfs_conversation() -> Vec<Vec<u8>> {
     let (worker, portmap) = ((WORKER_AT, 700), (MASTER_AT, 111));
     let (mountd, nfs) = ((MASTER_AT, 20048), (MASTER_AT, 2049));
     vec![
-        udp(worker, portmap, &call(1, 100_000, 3, &longs(&[100_005, 3, 17, 0]))),
-        udp(portmap, worker, &reply(1, &[0, 20048])),
+        udp(worker, portmap, &call(1, (100_000, 2), 3, &longs(&[100_005, 3, 17, 0]))),
+        udp(portmap, worker, &reply(1, &[20048])),
         udp(worker, mountd, &mount(2, "/srv/feeder/generations/1/root")),
-        udp(mountd, worker, &reply(2, &[0, 0, 0])),
+        udp(mountd, worker, &reply(2, &[0, 4, 0x6665_6564, 1, 1])),
         tcp(worker, nfs, 0x02, &[]),
         tcp(nfs, worker, 0x12, &[]),
         tcp(worker, mountd, 0x18, &stream(&mount(3, "/srv/feeder/state/cluster01"))),
-        tcp(mountd, worker, 0x18, &stream(&reply(3, &[0, 13]))),
-        udp(worker, portmap, &call(4, 100_000, 3, &longs(&[100_003, 3, 6, 0]))),
-        udp(portmap, worker, &reply(4, &[0, 0])),
+        tcp(mountd, worker, 0x18, &stream(&reply(3, &[13]))),
+        udp(worker, portmap, &call(4, (100_000, 2), 3, &longs(&[100_003, 3, 6, 0]))),
+        udp(portmap, worker, &reply(4, &[0])),
         tcp((WORKER_AT, 701), nfs, 0x02, &[]),
         tcp((WORKER_AT, 701), nfs, 0x02, &[]),
         tcp(nfs, (WORKER_AT, 701), 0x14, &[]),
@@ -152,7 +153,41 @@ fn nfs_conversation() -> Vec<Vec<u8>> {
 fn mounts_and_refusals() {
     let frames: Vec<_> =
         nfs_conversation().into_iter().map(|frame| (Duration::ZERO, frame)).collect();
-    insta::assert_snapshot!(lines(&told(&frames)), @"");
+    insta::assert_snapshot!(lines(&told(&frames)), @r#"
+    cluster01: cluster00 lets it mount /srv/feeder/generations/1/root
+    cluster01: cluster00 took its NFS connection
+    cluster01: cluster00 refused to let it mount /srv/feeder/state/cluster01: permission denied
+    cluster01: cluster00 runs no nfs
+    cluster01: cluster00 did not answer its NFS connection
+    cluster01: cluster00 refused its NFS connection
+    cluster01: cluster00 did not answer for kernel8.img
+    cluster01: cluster00 refused kernel8.img: Permission denied (TFTP error 2)
+    "#);
+}
+
+/// The same conversation as another reader of the protocols understands it.
+#[test]
+fn tshark_understands_the_mounts_likewise() {
+    if feeder_process::find_program("tshark").is_none() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("nfs.pcap");
+    let mut writer =
+        pcap_file::pcap::PcapWriter::new(std::fs::File::create(&path).unwrap()).unwrap();
+    for (at, frame) in (0u64..).zip(nfs_conversation()) {
+        let length = u32::try_from(frame.len()).unwrap();
+        let packet = pcap_file::pcap::PcapPacket::new(Duration::from_millis(at), length, &frame);
+        writer.write_packet(&packet).unwrap();
+    }
+    drop(writer);
+    let seen = feeder_process::Cmd::new("tshark")
+        .args(["-N", "n", "-n", "-r", path.to_str().unwrap(), "-Y", "rpc"])
+        .args(["-T", "fields", "-E", "separator=|"])
+        .args(["-e", "_ws.col.Protocol", "-e", "_ws.col.Info"])
+        .run()
+        .unwrap();
+    insta::assert_snapshot!("tshark_understands_the_mounts_likewise", seen.stdout_text());
 }
 
 #[test]
@@ -166,7 +201,7 @@ fn what_is_said_again_is_counted() {
         let server = (MASTER_AT, 20048);
         let at = Duration::from_secs(second);
         assert_eq!(decoder.frame(at, "cluster01", &udp(client, server, &mount(xid, "/x"))), None);
-        let refusal = udp(server, client, &reply(xid, &[0, 13]));
+        let refusal = udp(server, client, &reply(xid, &[13]));
         if let Some((node, Wire::Mount { times: count, .. })) =
             decoder.frame(at, "cluster00", &refusal)
         {
@@ -178,7 +213,7 @@ fn what_is_said_again_is_counted() {
     let (client, server) = ((WORKER_AT, 900), (MASTER_AT, 20048));
     let later = Duration::from_secs(39) + AGAIN;
     decoder.frame(later, "cluster01", &udp(client, server, &mount(99, "/x")));
-    let told = decoder.frame(later, "cluster00", &udp(server, client, &reply(99, &[0, 13])));
+    let told = decoder.frame(later, "cluster00", &udp(server, client, &reply(99, &[13])));
     assert!(matches!(told, Some((_, Wire::Mount { times: 1, .. }))), "{told:?}");
 }
 
