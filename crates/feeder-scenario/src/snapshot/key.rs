@@ -70,8 +70,8 @@ impl Chain {
     #[must_use]
     pub fn next(&self, name: impl Into<String>, code: Option<&StepCode>) -> Next {
         let name = name.into();
-        let site = code.map(|code| code.site.to_owned()).unwrap_or_default();
-        let inputs = code.map(StepCode::inputs);
+        let site = code.map(|code| code.site.clone()).unwrap_or_default();
+        let inputs = code.map(|code| code.parts.clone());
         let slot = self.key.zip(inputs.as_ref()).map(|(key, code)| slot(key, &name, code));
         Next { slot, name, code: inputs.unwrap_or_default(), site }
     }

@@ -23,7 +23,7 @@ mod shelf;
 mod verdict;
 mod why;
 
-pub use code::{Code, Group, Part, ScenarioCode, StepCode};
+pub use code::{Code, StepCode};
 pub use error::ShelfError;
 pub use gc::{DEFAULT_LIMIT, ShelfFreed};
 pub use inputs::{Difference, Input, Inputs};

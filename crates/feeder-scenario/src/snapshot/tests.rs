@@ -8,32 +8,34 @@ use serde_json::json;
 
 use super::*;
 
-const BOOT: &[Part] = &[Part { name: "the step's own code", digest: "b1" }];
-const NETBOOT: &[Part] = &[
-    Part { name: "fn netboots", digest: "n1" },
-    Part { name: "the step's own code", digest: "s1" },
-];
-const NETBOOT_EDITED: &[Part] = &[
-    Part { name: "const BOOT_TEXT", digest: "t1" },
-    Part { name: "fn netboots", digest: "n2" },
-    Part { name: "the step's own code", digest: "s1" },
-];
-
-const fn step(line: u32, literal: &'static str, parts: &'static [Part]) -> StepCode {
+fn step(line: u32, literal: &str, parts: &[(&str, &str)]) -> StepCode {
     StepCode {
-        file: "scenarios/src/a.rs",
+        file: "scenarios/src/a.rs".to_owned(),
         line,
         column: 9,
-        site: "scenarios/src/a.rs fn a 1",
-        literal: Some(literal),
-        parts,
+        site: format!("scenarios/src/a.rs fn a {line}"),
+        literal: Some(literal.to_owned()),
+        parts: parts.iter().map(|(name, text)| (*name, Input::Digest(Digest::of(text)))).collect(),
     }
 }
 
-const STEPS: &[StepCode] =
-    &[step(1, "boot", BOOT), step(2, "provision", BOOT), step(3, "netboot", NETBOOT)];
-const STEPS_EDITED: &[StepCode] =
-    &[step(1, "boot", BOOT), step(5, "provision", BOOT), step(9, "netboot", NETBOOT_EDITED)];
+fn steps() -> Vec<StepCode> {
+    let own = ("the step's own code", "1");
+    vec![
+        step(1, "boot", &[own]),
+        step(2, "provision", &[own]),
+        step(3, "netboot", &[own, ("fn netboots", "1")]),
+    ]
+}
+
+fn edited() -> Vec<StepCode> {
+    let own = ("the step's own code", "1");
+    vec![
+        step(1, "boot", &[own]),
+        step(5, "provision", &[own]),
+        step(9, "netboot", &[own, ("fn netboots", "2"), ("const BOOT_TEXT", "1")]),
+    ]
+}
 
 fn base() -> Inputs {
     Inputs::default().text("qemu", "10.0.2").text("seed", "1").digest("image", Digest::of("image"))
@@ -65,7 +67,7 @@ impl World {
         let mut files = Vec::new();
         let mut entries = Vec::new();
         for step in steps {
-            let name = step.literal.unwrap();
+            let name = step.literal.as_deref().unwrap();
             let next = chain.next(name, Some(step));
             assert!(live.find(&chain, &next).unwrap().is_none(), "{name}");
             let used: &[&str] = if name == "provision" { &["modules"] } else { &[] };
@@ -85,7 +87,7 @@ impl World {
         let live = self.shelf.live().unwrap();
         let mut chain = Chain::new("a", base, ingredients);
         for (count, step) in steps.iter().enumerate() {
-            let next = chain.next(step.literal.unwrap(), Some(step));
+            let next = chain.next(step.literal.as_deref().unwrap(), Some(step));
             let Some(entry) = live.find(&chain, &next).unwrap() else { return count };
             chain.resumed(next, &entry);
             assert_eq!(chain.key(), Some(entry.key));
@@ -101,9 +103,9 @@ impl World {
 #[test]
 fn a_second_run_finds_every_step_and_its_state() {
     let world = world();
-    let entries = world.run(STEPS);
+    let entries = world.run(&steps());
     assert_eq!(entries[2].state, json!({ "after": "netboot" }));
-    assert_eq!(world.found(base(), ingredients(), STEPS), 3);
+    assert_eq!(world.found(base(), ingredients(), &steps()), 3);
     let file = world.shelf.path(&entries[2].files[0]);
     assert!(fs::metadata(&file).unwrap().permissions().readonly());
     assert_eq!(fs::read(file).unwrap().len(), 64 << 10);
@@ -112,18 +114,18 @@ fn a_second_run_finds_every_step_and_its_state() {
 #[test]
 fn the_modules_count_from_the_first_step_that_used_them() {
     let world = world();
-    world.run(STEPS);
+    world.run(&steps());
     let mut changed = ingredients();
     changed.set("docs", Input::Text("other".into()));
-    assert_eq!(world.found(base(), changed.clone(), STEPS), 3, "nobody used them");
+    assert_eq!(world.found(base(), changed.clone(), &steps()), 3, "nobody used them");
     changed.set("modules", Input::Text("other".into()));
-    assert_eq!(world.found(base(), changed, STEPS), 1);
+    assert_eq!(world.found(base(), changed, &steps()), 1);
     let gone = ingredients()
         .iter()
         .filter(|(name, _)| *name == "docs")
         .map(|(n, i)| (n.to_owned(), i.clone()))
         .collect();
-    assert_eq!(world.found(base(), gone, STEPS), 1);
+    assert_eq!(world.found(base(), gone, &steps()), 1);
 }
 
 #[test]
@@ -133,26 +135,26 @@ fn behind_code_that_is_not_known_nothing_is_found() {
     let mut chain = Chain::new("a", base(), ingredients());
     chain.took(chain.next("boot", None), ["docs"]);
     assert_eq!(live.publish(&chain, &world.root, &[], json!(null)).unwrap(), None);
-    chain.took(chain.next("provision", Some(&STEPS[1])), ["docs"]);
+    chain.took(chain.next("provision", Some(&steps()[1])), ["docs"]);
     assert_eq!(chain.key(), None);
     let mut chain = Chain::new("a", base(), ingredients());
-    chain.took(chain.next("boot", Some(&STEPS[0])), ["nobody has its digest"]);
+    chain.took(chain.next("boot", Some(&steps()[0])), ["nobody has its digest"]);
     assert_eq!(chain.key(), None);
 }
 
 #[test]
 fn an_edited_entry_or_file_is_no_state() {
     let world = world();
-    let entries = world.run(STEPS);
+    let entries = world.run(&steps());
     let path = world.shelf.entry_path(&entries[0]).unwrap();
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.replace("10.0.2", "10.1.0")).unwrap();
-    assert_eq!(world.found(base(), ingredients(), STEPS), 0);
+    assert_eq!(world.found(base(), ingredients(), &steps()), 0);
     fs::write(&path, text).unwrap();
     let file = world.shelf.path(&entries[1].files[1]);
     fs::remove_file(&file).unwrap();
     fs::write(&file, "short").unwrap();
-    assert_eq!(world.found(base(), ingredients(), STEPS), 1);
+    assert_eq!(world.found(base(), ingredients(), &steps()), 1);
 }
 
 #[test]
@@ -160,7 +162,7 @@ fn a_state_cannot_need_what_is_not_on_the_shelf() {
     let world = world();
     let live = world.shelf.live().unwrap();
     let mut chain = Chain::new("a", base(), ingredients());
-    chain.took(chain.next("boot", Some(&STEPS[0])), [""; 0]);
+    chain.took(chain.next("boot", Some(&steps()[0])), [""; 0]);
     let outside = live.dir().join("ram");
     fs::write(&outside, "ram").unwrap();
     let error = live.publish(&chain, &world.root, std::slice::from_ref(&outside), json!(null));
@@ -176,7 +178,7 @@ fn of_two_runs_that_come_to_the_same_state_the_first_one_stays() {
     let mut kept = Vec::new();
     for live in [&first, &second] {
         let mut chain = Chain::new("a", base(), ingredients());
-        chain.took(chain.next("boot", Some(&STEPS[0])), [""; 0]);
+        chain.took(chain.next("boot", Some(&steps()[0])), [""; 0]);
         let file = live.new_file("disk").unwrap();
         fs::write(&file, "disk").unwrap();
         kept.push(live.publish(&chain, &world.root, &[file], json!(null)).unwrap().unwrap());
@@ -211,7 +213,7 @@ fn what_a_killed_run_left_goes_with_the_next_one() {
 #[test]
 fn the_longest_unused_goes_first_and_what_others_need_stays() {
     let world = world();
-    let entries = world.run(STEPS);
+    let entries = world.run(&steps());
     let all = world.shelf.gc(u64::MAX).unwrap();
     assert_eq!((all.files, all.states), (0, 0));
     assert!(all.left >= 3 * (64 << 10), "{all:?}");
@@ -224,20 +226,20 @@ fn the_longest_unused_goes_first_and_what_others_need_stays() {
     let freed = world.shelf.gc(all.left - 1).unwrap();
     assert_eq!((freed.files, freed.states), (1, 1));
     assert_eq!(freed.bytes + freed.left, all.left);
-    assert_eq!(world.found(base(), ingredients(), STEPS), 2);
-    let why = world.why(&STEPS, &base(), "netboot");
+    assert_eq!(world.found(base(), ingredients(), &steps()), 2);
+    let why = world.why(steps(), &base(), "netboot");
     assert!(matches!(&why, Why::Evicted { files } if files.len() == 1), "{why:?}");
     // It can be stored again in place of the one that is gone.
     let live = world.shelf.live().unwrap();
     let mut chain = Chain::new("a", base(), ingredients());
-    for step in &STEPS[..2] {
-        let next = chain.next(step.literal.unwrap(), Some(step));
+    for step in &steps()[..2] {
+        let next = chain.next(step.literal.as_deref().unwrap(), Some(step));
         let entry = live.find(&chain, &next).unwrap().unwrap();
         chain.resumed(next, &entry);
     }
-    chain.took(chain.next("netboot", Some(&STEPS[2])), [""; 0]);
+    chain.took(chain.next("netboot", Some(&steps()[2])), [""; 0]);
     live.publish(&chain, &world.root, &[], json!(null)).unwrap().unwrap();
-    assert_eq!(world.found(base(), ingredients(), STEPS), 3);
+    assert_eq!(world.found(base(), ingredients(), &steps()), 3);
     assert_eq!(world.shelf.gc(0).unwrap().files, 0, "a run goes on from them");
     drop(live);
     let freed = world.shelf.gc(0).unwrap();
@@ -245,8 +247,8 @@ fn the_longest_unused_goes_first_and_what_others_need_stays() {
 }
 
 impl World {
-    fn why(&self, steps: &&'static [StepCode], base: &Inputs, step: &str) -> Why {
-        let code = Code { steps, scenarios: &[], groups: &[] };
+    fn why(&self, steps: Vec<StepCode>, base: &Inputs, step: &str) -> Why {
+        let code = Code { steps, ..Code::default() };
         let today = Today { code: &code, base, ingredients: &ingredients() };
         why(&self.shelf, today, "a", step).unwrap()
     }
@@ -255,14 +257,14 @@ impl World {
 #[test]
 fn why_names_what_has_changed() {
     let world = world();
-    world.run(STEPS);
-    assert!(matches!(world.why(&STEPS, &base(), "netboot"), Why::Stored { .. }));
-    assert_eq!(world.why(&STEPS, &base(), "dance"), Why::NeverStored);
+    world.run(&steps());
+    assert!(matches!(world.why(steps(), &base(), "netboot"), Why::Stored { .. }));
+    assert_eq!(world.why(steps(), &base(), "dance"), Why::NeverStored);
     assert!(
-        matches!(world.why(&STEPS_EDITED, &base(), "provision"), Why::Stored { .. }),
+        matches!(world.why(edited(), &base(), "provision"), Why::Stored { .. }),
         "a line's number is nothing"
     );
-    let why = world.why(&STEPS_EDITED, &base().text("qemu", "10.1.0"), "netboot");
+    let why = world.why(edited(), &base().text("qemu", "10.1.0"), "netboot");
     let Why::Changed { base, steps, .. } = &why else { panic!("{why:?}") };
     let said = |what: &[Difference]| what.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(said(base), ["qemu was 10.0.2, is 10.1.0"]);
@@ -283,11 +285,8 @@ fn why_names_what_has_changed() {
 
 #[test]
 fn a_proof_counts_while_its_evidence_is_there() {
-    const CODE: Code = Code {
-        steps: STEPS,
-        scenarios: &[ScenarioCode { name: "a", parts: NETBOOT }],
-        groups: &[],
-    };
+    let parts = steps().remove(2).parts;
+    let code = Code { scenarios: [("a".to_owned(), parts)].into(), ..Code::default() };
     let world = world();
     let key = |code: &Code, base: &Inputs| verdict_key("a", base, &ingredients(), code);
     let run = world.root.join("run");
@@ -299,12 +298,12 @@ fn a_proof_counts_while_its_evidence_is_there() {
         took: std::time::Duration::from_secs(300),
         steps: 7,
     };
-    let today = key(&CODE, &base()).unwrap();
+    let today = key(&code, &base()).unwrap();
     assert_eq!(world.shelf.proof(today).unwrap(), None);
     world.shelf.prove(today, &proof).unwrap();
     assert_eq!(world.shelf.proof(today).unwrap(), Some(proof));
-    assert_eq!(world.shelf.proof(key(&CODE, &base().text("seed", "2")).unwrap()).unwrap(), None);
-    assert_eq!(key(&Code::UNKNOWN, &base()), None);
+    assert_eq!(world.shelf.proof(key(&code, &base().text("seed", "2")).unwrap()).unwrap(), None);
+    assert_eq!(key(&Code::default(), &base()), None);
     fs::remove_dir(&run).unwrap();
     assert_eq!(world.shelf.proof(today).unwrap(), None);
     world.shelf.gc(u64::MAX).unwrap();

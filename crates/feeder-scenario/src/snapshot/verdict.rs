@@ -31,7 +31,7 @@ pub fn verdict_key(
     ingredients: &Inputs,
     code: &Code,
 ) -> Option<Key> {
-    let own = code.scenario(scenario)?;
+    let own = code.scenarios.get(scenario)?;
     Some(Key::of(&("verdict", scenario, base, ingredients, own)))
 }
 

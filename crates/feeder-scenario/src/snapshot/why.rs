@@ -88,7 +88,7 @@ fn differences(entry: &Entry, today: Today<'_>) -> (Vec<Difference>, Vec<StepDif
     let base = entry.base.differences(today.base);
     let steps = entry.trail.iter().filter_map(|taken| {
         let mut what = match today.code.step_again(&taken.name, &taken.site) {
-            Some(code) => taken.code.differences(&code.inputs()),
+            Some(code) => taken.code.differences(&code.parts),
             None => vec![Difference { what: "the step".to_owned(), how: "is gone".to_owned() }],
         };
         let used = taken.used.iter().filter_map(|(name, _)| {
