@@ -3,6 +3,8 @@
 mod output;
 mod reuse;
 
+use std::sync::Arc;
+
 use camino::Utf8PathBuf;
 use clap::{
     Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
@@ -94,11 +96,12 @@ enum Format {
 }
 
 /// Does what the process's arguments ask for, and gives its exit code.
-pub fn main<S: Stage>(scenarios: &[Scenario<S>], code: &'static Code) -> Exit {
+pub fn main<S: Stage>(scenarios: &[Scenario<S>], code: Code) -> Exit {
+    let code = Arc::new(code);
     interrupt::install();
     let matches = command(scenarios).get_matches();
     let command = Command::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    match obey(command, scenarios, code, &Progress::terminal()) {
+    match obey(command, scenarios, &code, &Progress::terminal()) {
         Ok(exit) => exit,
         Err(error) => feeder_ui::report(&*error),
     }
@@ -116,7 +119,7 @@ fn command<S: Stage>(scenarios: &[Scenario<S>]) -> clap::Command {
 fn obey<S: Stage>(
     command: Command,
     scenarios: &[Scenario<S>],
-    code: &'static Code,
+    code: &Arc<Code>,
     progress: &Progress,
 ) -> Result<Exit, Box<dyn Expected>> {
     let stage = |machine: Option<&str>, yes: bool, seed: u64| StageOptions {
@@ -124,7 +127,7 @@ fn obey<S: Stage>(
         consent: Consent::from_flag(yes),
         progress: progress.clone(),
         seed,
-        code,
+        code: code.clone(),
         reuse: Reuse::Steps(usize::MAX),
     };
     let root = command.evidence.unwrap_or_else(default_root);
@@ -142,7 +145,7 @@ fn obey<S: Stage>(
         }
         Verb::Why(args) => {
             let options = stage(args.machine.as_deref(), false, args.seed);
-            say(&output::why(&reuse::explain::<S>(&args, &options, code)?, command.format))?;
+            say(&output::why(&reuse::explain::<S>(&args, &options)?, command.format))?;
             Ok(Exit::Ok)
         }
         Verb::Run(run) => {

@@ -4,10 +4,7 @@ pub mod cli;
 mod netboot;
 mod sabotage;
 
-use feeder_scenario::{Lab, Scenario, snapshot::Code};
-
-/// The code of the scenarios and of all that they run, by digests.
-pub static CODE: &Code = &Code::UNKNOWN;
+use feeder_scenario::{Lab, Scenario};
 
 /// Every scenario that can be run.
 pub static SCENARIOS: &[Scenario<Lab>] = &[netboot::NETBOOT, sabotage::SABOTAGE];

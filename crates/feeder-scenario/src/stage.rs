@@ -1,5 +1,7 @@
 //! What scenarios are played on.
 
+use std::sync::Arc;
+
 use feeder_host::Consent;
 use feeder_ui::Progress;
 
@@ -58,7 +60,7 @@ pub struct StageOptions {
     /// Varies what is left to chance, such as which frames a fault hits.
     pub seed: u64,
     /// The code of the scenarios, by digests.
-    pub code: &'static Code,
+    pub code: Arc<Code>,
     /// What may be taken over from earlier runs.
     pub reuse: Reuse,
 }

@@ -62,7 +62,7 @@ fn run_that_waits() {
             consent: feeder_host::Consent::Ask,
             progress: Progress::silent(),
             seed: 1,
-            code: &feeder_scenario::snapshot::Code::UNKNOWN,
+            code: std::sync::Arc::default(),
             reuse: feeder_scenario::Reuse::Nothing,
         },
     };

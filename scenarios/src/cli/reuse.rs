@@ -4,7 +4,7 @@ use camino::Utf8PathBuf;
 use clap::Args;
 use feeder_scenario::{
     Decided, Failure, Options, Ran, Report, Reuse, Scenario, Stage, StageOptions,
-    snapshot::{Code, DEFAULT_LIMIT, Key, Proof, Shelf, Today, Why, verdict_key, why},
+    snapshot::{DEFAULT_LIMIT, Key, Proof, Shelf, Today, Why, verdict_key, why},
 };
 use feeder_ui::Expected;
 
@@ -54,7 +54,7 @@ impl Freshness {
         let Some(Decided { base, ingredients }) = S::decided(options)? else {
             return Ok(Known { key: None, proof: None });
         };
-        let key = verdict_key(scenario.name, &base, &ingredients, options.code);
+        let key = verdict_key(scenario.name, &base, &ingredients, &options.code);
         let proof = match key {
             Some(key) => shelf()?.proof(key)?,
             None => None,
@@ -92,7 +92,7 @@ pub(super) fn remember<S: Stage>(
     let key = match (known.key, S::decided(options)?) {
         (Some(key), _) => Some(key),
         (None, Some(Decided { base, ingredients })) => {
-            verdict_key(scenario.name, &base, &ingredients, options.code)
+            verdict_key(scenario.name, &base, &ingredients, &options.code)
         }
         (None, None) => None,
     };
@@ -119,7 +119,6 @@ pub(super) fn gc(
 pub(super) fn explain<S: Stage>(
     args: &WhyArgs,
     options: &StageOptions,
-    code: &'static Code,
 ) -> Result<Why, Box<dyn Expected>> {
     let Some(Decided { base, ingredients }) = S::decided(options)? else {
         return Err(Failure::host(
@@ -128,7 +127,7 @@ pub(super) fn explain<S: Stage>(
         .with_hint(format!("cargo xtask scenario run {}", args.name))
         .into());
     };
-    let today = Today { code, base: &base, ingredients: &ingredients };
+    let today = Today { code: &options.code, base: &base, ingredients: &ingredients };
     Ok(why(&shelf()?, today, &args.name, &args.step)?)
 }
 

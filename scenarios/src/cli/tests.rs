@@ -1,5 +1,7 @@
 //! The command line, of a table of scenarios without machines.
 
+use std::sync::Arc;
+
 use feeder_scenario::{Failure, Steps, Story, Verdict};
 use feeder_ui::Progress;
 
@@ -76,7 +78,7 @@ fn played(names: &[&str]) -> (tempfile::TempDir, Vec<Ran>) {
             consent: feeder_host::Consent::Ask,
             progress: Progress::silent(),
             seed: 1,
-            code: &feeder_scenario::snapshot::Code::UNKNOWN,
+            code: Arc::default(),
             reuse: feeder_scenario::Reuse::Nothing,
         },
     };
@@ -134,7 +136,7 @@ fn gc_removes_old_runs() {
     let evidence = guard.path().to_str().unwrap();
     let command = parsed(&["gc", "--keep", "0", "--evidence", evidence]).unwrap();
     assert_eq!(
-        obey(command, TABLE, &Code::UNKNOWN, &Progress::silent()).map_err(|e| e.to_string()),
+        obey(command, TABLE, &Arc::default(), &Progress::silent()).map_err(|e| e.to_string()),
         Ok(Exit::Ok)
     );
     let left = feeder_scenario::gc(guard.path().try_into().unwrap(), 0).unwrap();

@@ -30,15 +30,15 @@ pub(super) fn base(
         .digest("cluster", Digest::of(cluster))
         .text("qemu", qemu_version()?)
         .digest("qemu's program", qemu_program()?);
-    if let Some(harness) = options.code.group(HARNESS) {
-        base.set(HARNESS, harness);
+    if let Some(harness) = options.code.groups.get(HARNESS) {
+        base.set(HARNESS, harness.clone());
     }
     Ok(base)
 }
 
 /// What counts from the step on that uses it.
 pub(super) fn ingredients(code: &Code) -> Inputs {
-    code.group(MODULES).map(|modules| (MODULES, modules)).into_iter().collect()
+    code.groups.get(MODULES).map(|modules| (MODULES, modules.clone())).into_iter().collect()
 }
 
 fn qemu_version() -> Verdict<String> {

@@ -166,7 +166,7 @@ impl Stage for Lab {
             .map_err(|error| Failure::expected("cannot look for the images", &error))?;
         let Some((image, packages)) = stored else { return Ok(None) };
         let base = inputs::base(options, image, &packages, sample(&options.machine)?)?;
-        Ok(Some(Decided { base, ingredients: inputs::ingredients(options.code) }))
+        Ok(Some(Decided { base, ingredients: inputs::ingredients(&options.code) }))
     }
 
     fn set_up(scenario: &str, story: &Story, options: &StageOptions) -> Verdict<Self> {
@@ -179,7 +179,7 @@ impl Stage for Lab {
         let cluster = parsed.cluster;
         let images = Images::prepare(story, options)?;
         let base = inputs::base(options, images.digest, &images.packages(), text)?;
-        let chain = Chain::new(scenario, base, inputs::ingredients(options.code));
+        let chain = Chain::new(scenario, base, inputs::ingredients(&options.code));
         let live = Shelf::open(&Shelf::default_root())
             .and_then(|shelf| shelf.live())
             .map_err(|error| Failure::expected("cannot open the shelf of kept states", &error))?;
@@ -187,7 +187,7 @@ impl Stage for Lab {
             Reuse::Steps(most) => most,
             Reuse::Nothing => 0,
         };
-        let prefix = Prefix::new(live, chain, options.code, most);
+        let prefix = Prefix::new(live, chain, options.code.clone(), most);
 
         let dir = story.dir();
         let capture = dir.file("lan.pcapng");

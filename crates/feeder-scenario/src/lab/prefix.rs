@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
     panic::Location,
+    sync::Arc,
 };
 
 use feeder_lan::LanState;
@@ -23,7 +24,7 @@ pub(crate) const MODULES: &str = "modules";
 pub(crate) struct Prefix {
     pub(crate) live: Live,
     chain: Chain,
-    code: &'static Code,
+    code: Arc<Code>,
     /// How many steps may at most be taken over.
     most: usize,
     taken: usize,
@@ -52,7 +53,7 @@ struct SavedLab {
 }
 
 impl Prefix {
-    pub(crate) fn new(live: Live, chain: Chain, code: &'static Code, most: usize) -> Self {
+    pub(crate) fn new(live: Live, chain: Chain, code: Arc<Code>, most: usize) -> Self {
         Self {
             live,
             chain,

@@ -68,7 +68,7 @@ fn play_it(run: fn(&mut Bare) -> Verdict, machine: &str, interrupt: &'static Ato
             consent: feeder_host::Consent::Ask,
             progress: feeder_ui::Progress::silent(),
             seed: 1,
-            code: &crate::snapshot::Code::UNKNOWN,
+            code: Arc::default(),
             reuse: crate::Reuse::Nothing,
         },
     };
@@ -201,7 +201,10 @@ fn a_failed_run_opens_with_its_first_difference_from_a_green_one() {
         stage: StageOptions {
             machine: "virt".into(),
             consent: feeder_host::Consent::Ask,
-            progress: Progress::silent(),
+            progress: feeder_ui::Progress::silent(),
+            seed: 1,
+            code: Arc::default(),
+            reuse: crate::Reuse::Nothing,
         },
     };
     let run = |run| {
