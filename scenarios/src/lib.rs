@@ -1,6 +1,7 @@
 //! End-to-end scenarios, one file each, and the command line that runs them.
 
 pub mod cli;
+pub mod code;
 mod netboot;
 mod sabotage;
 

@@ -1,0 +1,51 @@
+//! What the scenarios are made of, for keys of stored states: read from the sources that this binary was compiled from.
+
+use std::collections::BTreeMap;
+
+use feeder_code::{Parts, Source};
+use feeder_scenario::snapshot::{Code, Input, Inputs, StepCode};
+
+/// Every file that the build script found, by its path from the workspace's root.
+const SOURCES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/sources.rs"));
+/// The scenarios' own sources.
+const SCENARIOS: &str = "scenarios/src/";
+/// What runs only while a cluster is provisioned or planned.
+const MODULES: &[&str] = &["modules/", "crates/feeder-plan/"];
+/// The command line: it decides nothing but what is among a run's inputs.
+const COMMAND_LINE: &[&str] = &["scenarios/src/cli", "scenarios/src/bin/", "scenarios/src/code"];
+
+/// Digests of all of it. Takes some tens of milliseconds: once per process will do.
+#[must_use]
+pub fn code() -> Code {
+    let all = || SOURCES.iter().map(|(path, bytes)| Source { path, bytes });
+    let starts =
+        |source: &Source<'_>, with: &[&str]| with.iter().any(|dir| source.path.starts_with(dir));
+    let own: Vec<_> = all()
+        .filter(|source| starts(source, &[SCENARIOS]) && !starts(source, COMMAND_LINE))
+        .collect();
+    let others: Vec<_> = all().filter(|source| !starts(source, &[SCENARIOS])).collect();
+    let modules: Vec<_> = all().filter(|source| starts(source, MODULES)).collect();
+    let harness: Vec<_> =
+        others.iter().filter(|source| !starts(source, MODULES)).copied().collect();
+    let found = feeder_code::scenarios(&own, &others);
+    let group = |name: &str, sources: &[Source<'_>]| {
+        (name.to_owned(), Input::Files(feeder_code::digests(sources)))
+    };
+    Code {
+        steps: found.steps.into_iter().map(step).collect(),
+        scenarios: found.scenarios.into_iter().map(|(name, parts)| (name, inputs(parts))).collect(),
+        groups: BTreeMap::from([group("harness", &harness), group("modules", &modules)]),
+    }
+}
+
+fn step(step: feeder_code::Step) -> StepCode {
+    let feeder_code::Step { file, line, column, site, literal, parts } = step;
+    StepCode { file, line, column, site, literal, parts: inputs(parts) }
+}
+
+fn inputs(parts: Parts) -> Inputs {
+    parts.into_iter().map(|(name, digest)| (name, Input::Digest(digest))).collect()
+}
+
+#[cfg(test)]
+mod tests;
