@@ -4,6 +4,8 @@
 //! `page.html` by a template that escapes it: what guests say is shown, never obeyed. The page's own policy lets nothing be
 //! fetched, and no script run but the one whose digest it names.
 
+#[cfg(test)]
+mod browser;
 mod console;
 mod ladder;
 #[cfg(test)]

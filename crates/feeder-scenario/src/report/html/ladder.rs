@@ -144,6 +144,11 @@ impl Ladder {
                 _ => {}
             }
         }
+        // A master that kept silent is part of the picture.
+        let silent = devices.iter().find(|device| device.role == Role::Master);
+        if let Some(address) = silent.and_then(|master| master.address) {
+            ladder.server(address, devices);
+        }
         ladder
     }
 

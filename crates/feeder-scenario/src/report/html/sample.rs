@@ -170,7 +170,11 @@ impl Tale {
     fn discover(&mut self, node: &'static str, attempt: u32) -> &mut Self {
         self.pass(600).firmware(node, Firmware::Discover { attempt });
         let yiaddr = Ipv4Addr::new(192, 168, 10, 52);
-        let why = "takes its address, and waits for a boot server".to_owned();
+        let why = match attempt {
+            1 => "takes its address, and waits for a boot server",
+            _ => "no option 43",
+        };
+        let why = why.to_owned();
         let option43 = None;
         self.pass(40);
         self.firmware(

@@ -23,7 +23,7 @@
   };
   filter.addEventListener("input", apply);
 
-  const steps = Array.from(document.querySelectorAll(".step"));
+  const steps = Array.from(document.querySelectorAll(".steps > li"));
   const go = (by) => {
     const here = steps.indexOf(document.activeElement);
     const next = here < 0 ? 0 : Math.min(Math.max(here + by, 0), steps.length - 1);

@@ -21,7 +21,9 @@ const MOST_TICKS: u64 = 14;
 /// The timeline as an SVG element.
 pub(super) fn draw(report: &Report, records: &[Record]) -> String {
     let end = records.last().map_or(report.took.wall, |last| last.at.wall.max(report.took.wall));
-    let mut drawing = Drawing { svg: Svg::default(), end, y: 6.0 };
+    let told = report.steps.iter().map(|step| step.at.wall + step.took.wall).max();
+    let told = told.unwrap_or(end);
+    let mut drawing = Drawing { svg: Svg::default(), end, told, y: 6.0 };
     let height = drawing.height(report);
     drawing.axis(height);
     drawing.steps(report, height);
@@ -36,6 +38,8 @@ pub(super) fn draw(report: &Report, records: &[Record]) -> String {
 struct Drawing {
     svg: Svg,
     end: Duration,
+    /// When the last step ended: power that goes later is the stage's being cleared.
+    told: Duration,
     y: f64,
 }
 
@@ -110,7 +114,8 @@ impl Drawing {
             );
             let class = format!("phase {}", kind(phase, index));
             self.svg.rect(&class, [x, self.y, w, BAR], &title);
-            let text = fit(&phase.name, w - 8.0);
+            let name = if phase.name == "off" { "did not boot" } else { &phase.name };
+            let text = fit(name, w - 8.0);
             let at = (x + 5.0, self.y + BAR / 2.0 + 4.0);
             self.svg.text("inside", at, Anchor::Start, &text);
         }
@@ -136,8 +141,8 @@ impl Drawing {
         let class = match event {
             Event::Firmware(Firmware::GaveUp { .. })
             | Event::PowerOff { end: PowerEnd::Died, .. } => "mark lost",
-            Event::PowerOff { end: PowerEnd::Cut, .. } => "mark cut",
-            Event::PowerOff { end: PowerEnd::Shutdown, .. } => "mark",
+            Event::PowerOff { end: PowerEnd::Cut, .. } if at < self.told => "mark cut",
+            Event::PowerOff { .. } => "mark",
             Event::Firmware(Firmware::Discover { .. } | Firmware::Offer { .. }) => "mark firmware",
             _ => return,
         };
@@ -183,7 +188,7 @@ fn band(step: &StepReport, index: usize) -> &'static str {
 fn kind(phase: &Phase, index: usize) -> &'static str {
     match (&*phase.name, index % 2) {
         ("up", _) => "up",
-        ("off" | "the end", _) => "lost",
+        ("off", _) => "lost",
         ("OFFER" | "SD", _) => "firmware",
         (name, _) if name.starts_with("files, ") => "files",
         (_, 0) => "boot",
