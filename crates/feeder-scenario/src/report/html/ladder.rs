@@ -313,13 +313,9 @@ impl Rung {
             }
         };
         svg.arrow(class, from, to, y + 4.0, title);
-        // Beside the worker, where the text of an arrow that ends there belongs to it alone.
-        let room = (to - from).abs().max(COLUMN) - 24.0;
-        let text = fit(&self.text, room.min(COLUMN - 24.0));
-        let middle = match self.what {
-            What::Cry => LIFELINE + COLUMN / 2.0,
-            _ => from.max(to) - COLUMN / 2.0,
-        };
+        // Beside the worker, where a narrow window begins.
+        let middle = LIFELINE + COLUMN / 2.0;
+        let text = fit(&self.text, COLUMN - 24.0);
         svg.text(class, (middle, y - 1.0), Anchor::Middle, &text);
     }
 }
