@@ -222,6 +222,7 @@ pub const TOOLS: &[Tool] = &[
     program(&["dnsmasq"], "dnsmasq-base", &[Checks], "check the DHCP and TFTP codecs from outside"),
     program(&["sfdisk"], "fdisk", &[Checks], "check partition tables from outside"),
     program(&["busybox"], "busybox", &[Checks], "run the scripts for hosts with another shell"),
+    program(&["chromium"], "chromium", &[Checks], "look at reports in a real browser"),
     program(&["pkill"], "procps", &[Checks], "end single processes in tests"),
     Tool {
         name: "sshd",

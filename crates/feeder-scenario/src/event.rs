@@ -52,6 +52,19 @@ pub enum Event {
         /// How long it took.
         took: Reading,
     },
+    /// A place on the LAN, told before anything has power.
+    Member {
+        /// What it is there for.
+        role: Role,
+        /// Which board it is meant to be.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        board: Option<String>,
+        /// Its Ethernet address.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mac: Option<String>,
+        /// The address that the cluster gives it.
+        address: Ipv4Addr,
+    },
     /// Something that the machines need is there: tools, images.
     Prepared {
         /// What.
@@ -140,6 +153,18 @@ pub enum Event {
         /// The line.
         text: String,
     },
+}
+
+/// What a place on the LAN is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The way out, and a DHCP server that knows nothing of the cluster.
+    Router,
+    /// The node with a disk.
+    Master,
+    /// A node without.
+    Worker,
 }
 
 /// How a machine lost its power.

@@ -4,7 +4,7 @@
 //! ```text
 //!  scenario ─► Story ─► steps, waits ─► Journal ─┬─► events.jsonl
 //!                 │                              ├─► the terminal
-//!                 └─► Guests (CPU time, fate,    └─► report.json, report.txt, junit.xml
+//!                 └─► Guests (CPU time, fate,    └─► report.html, .json, .txt; trace.json, junit.xml
 //!                             last words)
 //! ```
 //!
@@ -33,7 +33,7 @@ mod wait;
 mod wire;
 
 pub use clock::{Clock, Reading, RunClock};
-pub use event::{Change, Event, Firmware, PowerEnd, UnitState};
+pub use event::{Change, Event, Firmware, PowerEnd, Role, UnitState};
 pub use explain::{Difference, Explanation, Kind, explain, first_difference};
 pub use guests::{Fate, Guest, Guests};
 pub use journal::{Journal, Record};

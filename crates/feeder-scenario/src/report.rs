@@ -1,10 +1,12 @@
 //! What a run comes to. Made from its records alone, so that an old `events.jsonl` gives its report again.
 
+mod html;
 mod junit;
 mod phases;
 #[cfg(test)]
 pub(crate) mod samples;
 mod text;
+mod trace;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -205,16 +207,27 @@ impl Report {
         report
     }
 
-    /// Writes `report.json`, `report.txt` and `junit.xml` into a run's directory.
+    /// Writes `report.html`, `report.json`, `report.txt`, `trace.json` and `junit.xml` into a run's directory. The page shows
+    /// the consoles that lie there, too.
     ///
     /// # Errors
     /// The file system refuses.
-    pub fn write(&self, dir: &RunDir) -> Result<(), RunDirError> {
+    pub fn write(&self, dir: &RunDir, records: &[Record]) -> Result<(), RunDirError> {
         let json = serde_json::to_string_pretty(self).map_err(std::io::Error::from);
         let junit = self.junit().map_err(std::io::Error::other);
-        for (name, text) in
-            [("junit.xml", junit), ("report.txt", Ok(self.text())), ("report.json", json)]
-        {
+        let trace = Ok(self.trace(records).to_string());
+        let console = |node: &str| {
+            let log = fs_err::read(dir.path().join(node).join("console.timed.log")).ok()?;
+            Some(String::from_utf8_lossy(&log).into_owned())
+        };
+        let html = self.html(records, console).map_err(std::io::Error::other);
+        for (name, text) in [
+            ("junit.xml", junit),
+            ("trace.json", trace),
+            ("report.txt", Ok(self.text())),
+            ("report.json", json),
+            ("report.html", html),
+        ] {
             let path = dir.file(name);
             text.and_then(|text| fs_err::write(&path, text + "\n"))
                 .map_err(|source| RunDirError::Io { doing: "write", path, source })?;

@@ -61,7 +61,7 @@ pub(crate) fn run_with<S: Stage>(
     if report.verdict == Ending::Failed {
         report.explanation = Some(explain(&records, story.dir().path()));
     }
-    report.write(story.dir())?;
+    report.write(story.dir(), &records)?;
     Ok(Ran { report, dir: story.dir().path().to_owned() })
 }
 
@@ -94,7 +94,12 @@ fn finish(story: &Story, mut verdict: Verdict) {
     }
     verdict = verdict.map_err(|failure| corrected(failure, &story.journal().records()));
     let (mut evidence, versions) = story.take_evidence();
-    let own = [("report", "report.txt"), ("events", "events.jsonl")];
+    let own = [
+        ("report", "report.html"),
+        ("text", "report.txt"),
+        ("trace", "trace.json"),
+        ("events", "events.jsonl"),
+    ];
     let own = own.map(|(what, file)| Evidence {
         what: what.into(),
         file: Utf8Path::new(file).to_owned(),

@@ -37,7 +37,7 @@ pub use self::{
     provision::Provision,
 };
 use crate::{
-    Class, Event, Failure, OrFail, Stage, StageOptions, Steps, Story, Verdict,
+    Class, Event, Failure, OrFail, Role, Stage, StageOptions, Steps, Story, Verdict,
     snapshot::{Chain, Shelf},
     stage::{Decided, Reuse},
     wire,
@@ -213,6 +213,7 @@ impl Stage for Lab {
             let forward = ssh_forward(&lan, node.address)?;
             forwards.insert(node.name.to_string(), forward);
         }
+        tell_members(story, &cluster);
         let slow = options.machine == "raspi3b";
         let bench = Arc::new(Bench {
             story: story.clone(),
@@ -299,6 +300,22 @@ fn names(cluster: &Cluster) -> wire::Decoder {
         decoder.knows(worker.name.as_str(), Some(worker.mac.octets()), worker.address);
     }
     decoder
+}
+
+/// Writes down who is on the LAN.
+fn tell_members(story: &Story, cluster: &Cluster) {
+    let address = cluster.network.gateway;
+    let router = Event::Member { role: Role::Router, board: None, mac: None, address };
+    story.emit(Some("router"), router);
+    let master = &cluster.master;
+    let master = (Role::Master, &master.name, master.board, MASTER_MAC, master.address);
+    let workers = cluster.workers.iter();
+    let workers = workers.map(|w| (Role::Worker, &w.name, w.board, w.mac.octets(), w.address));
+    for (role, name, board, mac, address) in std::iter::once(master).chain(workers) {
+        let mac = Some(firmware::hex(&mac).replace(' ', ":"));
+        let board = Some(board.to_string());
+        story.emit(Some(name.as_str()), Event::Member { role, board, mac, address });
+    }
 }
 
 /// A port of this machine's loopback that leads to the sshd at an address of the LAN.

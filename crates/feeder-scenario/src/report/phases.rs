@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{NodeReport, Phase};
-use crate::{Reading, Record, chain::Point};
+use crate::{Event, Reading, Record, chain::Point};
 
 /// The machines in the order in which they first appear.
 pub(super) fn nodes(records: &[Record], end: Reading) -> Vec<NodeReport> {
@@ -11,6 +11,10 @@ pub(super) fn nodes(records: &[Record], end: Reading) -> Vec<NodeReport> {
     let mut nodes: BTreeMap<&str, Walk> = BTreeMap::new();
     for record in records {
         let Some(node) = record.node.as_deref() else { continue };
+        // Being on the LAN is no sign of life.
+        if matches!(record.event, Event::Member { .. }) {
+            continue;
+        }
         let walk = nodes.entry(node).or_insert_with(|| {
             order.push(node);
             Walk::default()

@@ -77,12 +77,26 @@ fn phases_of_a_machine_fill_its_time_and_its_work() {
 #[test]
 fn files_are_written_and_read_back() {
     let run = TestRun::new();
-    let report = Report::from_records(&samples::failed_run());
-    report.write(run.story.dir()).unwrap();
+    let records = samples::failed_run();
+    let report = Report::from_records(&records);
+    report.write(run.story.dir(), &records).unwrap();
     let json = fs_err::read_to_string(run.story.dir().file("report.json")).unwrap();
     assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
     let junit = fs_err::read_to_string(run.story.dir().file("junit.xml")).unwrap();
     quick_junit::Report::deserialize_from_str(&junit).unwrap();
     let text = fs_err::read_to_string(run.story.dir().file("report.txt")).unwrap();
     assert!(text.starts_with("netboot failed at step 2") && text.ends_with("10.0.2\n"), "{text}");
+}
+
+#[test]
+fn a_trace_holds_every_step_phase_and_wait() {
+    let records = samples::passed_run();
+    let report = Report::from_records(&records);
+    let trace = report.trace(&records);
+    insta::assert_snapshot!("passed_trace", serde_json::to_string_pretty(&trace).unwrap());
+    let events = trace["traceEvents"].as_array().unwrap();
+    let count = |ph: &str| events.iter().filter(|event| event["ph"] == ph).count();
+    let phases: usize = report.nodes.iter().map(|node| node.phases.len()).sum();
+    assert_eq!(count("X"), report.steps.len() + phases);
+    assert_eq!((count("b"), count("e")), (report.waits.len(), report.waits.len()));
 }

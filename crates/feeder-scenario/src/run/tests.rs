@@ -102,7 +102,16 @@ fn a_run_that_passes_leaves_evidence_and_nothing_else() {
     files.sort();
     assert_eq!(
         files,
-        ["events.jsonl", "junit.xml", "report.json", "report.txt", "run.lock", "started.json"]
+        [
+            "events.jsonl",
+            "junit.xml",
+            "report.html",
+            "report.json",
+            "report.txt",
+            "run.lock",
+            "started.json",
+            "trace.json"
+        ]
     );
     assert_eq!(
         Report::from_records(&ran.records),
@@ -110,7 +119,7 @@ fn a_run_that_passes_leaves_evidence_and_nothing_else() {
         "the report is made of the events in the file"
     );
     let evidence: Vec<_> = ran.report.evidence.iter().map(|e| e.file.as_str()).collect();
-    assert_eq!(evidence, ["report.txt", "events.jsonl", "lan.pcapng"]);
+    assert_eq!(evidence, ["report.html", "report.txt", "trace.json", "events.jsonl", "lan.pcapng"]);
     assert!(matches!(ran.records.last().unwrap().event, Event::RunFinished { .. }));
     assert!(torn_down(&ran));
 }
