@@ -129,7 +129,11 @@ pub fn steps(extent: Extent, tested: Tested) -> Vec<Step> {
         "a worker without a disk boots from its master",
         &["run", "netboot", "--cold"],
     ));
-    steps.push(scenario("sabotage", "the scenario can fail, and says why", &["run", "sabotage", "--cold"]));
+    steps.push(scenario(
+        "sabotage",
+        "the scenario can fail, and says why",
+        &["run", "sabotage", "--cold"],
+    ));
     if extent == Extent::Full {
         let args = ["run", "netboot", "--machine", "raspi3b", "--cold"];
         steps.push(scenario("raspi3b", "the same with the worker on an emulated Pi 3B", &args));

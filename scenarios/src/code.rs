@@ -11,6 +11,15 @@ const SOURCES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/sources.rs
 const SCENARIOS: &str = "scenarios/src/";
 /// What runs only while a cluster is provisioned or planned.
 const MODULES: &[&str] = &["modules/", "crates/feeder-plan/"];
+/// Of these, what every step runs: how hosts are reached, and where things lie on the master.
+const ALWAYS: &[&str] = &[
+    "modules/Cargo.toml",
+    "modules/src/access.rs",
+    "modules/src/error.rs",
+    "modules/src/known_hosts.rs",
+    "modules/src/layout.rs",
+    "modules/src/lib.rs",
+];
 /// The command line: it decides nothing but what is among a run's inputs.
 const COMMAND_LINE: &[&str] = &["scenarios/src/cli", "scenarios/src/bin/", "scenarios/src/code"];
 
@@ -24,9 +33,9 @@ pub fn code() -> Code {
         .filter(|source| starts(source, &[SCENARIOS]) && !starts(source, COMMAND_LINE))
         .collect();
     let others: Vec<_> = all().filter(|source| !starts(source, &[SCENARIOS])).collect();
-    let modules: Vec<_> = all().filter(|source| starts(source, MODULES)).collect();
-    let harness: Vec<_> =
-        others.iter().filter(|source| !starts(source, MODULES)).copied().collect();
+    let provisions = |source: &Source<'_>| starts(source, MODULES) && !starts(source, ALWAYS);
+    let modules: Vec<_> = all().filter(provisions).collect();
+    let harness: Vec<_> = others.iter().filter(|source| !provisions(source)).copied().collect();
     let found = feeder_code::scenarios(&own, &others);
     let group = |name: &str, sources: &[Source<'_>]| {
         (name.to_owned(), Input::Files(feeder_code::digests(sources)))

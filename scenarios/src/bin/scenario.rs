@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    feeder_scenarios::cli::main(feeder_scenarios::SCENARIOS, feeder_scenarios::code()).into()
+    feeder_scenarios::cli::main(feeder_scenarios::SCENARIOS, feeder_scenarios::code::code()).into()
 }
