@@ -17,10 +17,13 @@ mod event;
 mod guests;
 mod journal;
 mod lab;
+mod live;
 mod panics;
+mod replay;
 mod report;
 mod run;
 mod run_dir;
+mod shell;
 mod story;
 mod terminal;
 #[cfg(test)]
@@ -33,9 +36,13 @@ pub use event::{Change, Event, Firmware, PowerEnd};
 pub use guests::{Fate, Guest, Guests};
 pub use journal::{Journal, Record};
 pub use lab::{BootRecord, Lab, Node, Provision};
+pub use replay::{Difference, Manifest, Outcome, ReplayError, Replayed, differences};
 pub use report::{Evidence, NodeReport, Phase, Report, StepReport, Totals, WaitReport};
-pub use run::{Options, Ran, Scenario, Stage, StageOptions, run};
+pub use run::{Options, Ran, Repeats, Scenario, Stage, StageOptions, run};
 pub use run_dir::{Freed, RunDir, RunDirError, gc, shown};
+pub use shell::{
+    Attended, ByHand, ConsoleEnd, Desk, Keyboard, NodeState, NotByHand, Power, by_hand,
+};
 pub use story::{Steps, Story};
 pub use terminal::watch;
 pub use verdict::{Class, Ending, Failure, OrFail, StepRef, Verdict};

@@ -4,6 +4,7 @@
 //! through the LAN's router, and are looked at over SSH.
 
 mod bench;
+mod desk;
 mod expect;
 mod firmware;
 mod guest;
@@ -25,7 +26,7 @@ use feeder_modules::Layout;
 
 use self::{bench::Bench, images::Images, node::BootsFrom};
 pub use self::{firmware::BootRecord, node::Node, provision::Provision};
-use crate::{Class, Event, Failure, OrFail, Stage, StageOptions, Steps, Story, Verdict};
+use crate::{Class, Desk, Event, Failure, OrFail, Stage, StageOptions, Steps, Story, Verdict};
 
 /// The MAC address of the master's network card. Any of a Raspberry Pi will do: its firmware boots from the card.
 const MASTER_MAC: [u8; 6] = [0xb8, 0x27, 0xeb, 0x00, 0x00, 0x64];
@@ -210,6 +211,10 @@ impl Stage for Lab {
             );
         }
         Ok(Self { bench, nodes, layout: Layout::default(), first_contact: None, capture })
+    }
+
+    fn desk(&self) -> Arc<dyn Desk> {
+        Arc::new(desk::LabDesk::of(self))
     }
 
     fn tear_down(self) -> Verdict {

@@ -63,10 +63,14 @@ fn play_it(run: fn(&mut Bare) -> Verdict, machine: &str, interrupt: &'static Ato
         root: root.clone(),
         keep_runs: 10,
         keep_scratch: false,
+        attended: Attended::No,
+        live: false,
+        repeats: None,
         stage: StageOptions {
             machine: machine.into(),
             consent: feeder_host::Consent::Ask,
             progress: Progress::silent(),
+            seed: 1,
         },
     };
     let scenario = Scenario { name: "bare", about: "nothing", run };
