@@ -1,5 +1,6 @@
 //! The command line of `scenario`: parse, call the engine, print.
 
+mod hands_on;
 mod output;
 mod reuse;
 
@@ -13,7 +14,8 @@ use clap::{
 use feeder_host::Consent;
 use feeder_process::interrupt;
 use feeder_scenario::{
-    Ending, Options, Ran, Reuse, RunDirError, Scenario, Stage, StageOptions, snapshot::Code,
+    Attended, Ending, Keyboard, Options, Ran, Repeats, Reuse, RunDirError, Scenario, Stage,
+    StageOptions, snapshot::Code,
 };
 use feeder_ui::{Exit, Expected, Progress};
 
@@ -43,6 +45,18 @@ struct Command {
 enum Verb {
     /// Run scenarios, one after the other
     Run(Run),
+    /// Play a scenario up to a step, and open a prompt beside its running machines
+    ///
+    /// `nodes`, `ssh NODE`, `console NODE`, `power NODE on|off|cut|cycle`, `qemu NODE`, `log NODE` and `events` look at and
+    /// touch the machines; `step` and `continue [STEP]` play on; `quit` and Ctrl-C end the run; Ctrl-D closes the prompt and
+    /// plays on without it. Commands may also come from a pipe. No deadline runs while the prompt is open.
+    Shell(hands_on::Shell),
+    /// Print the QEMU command by which a node of a run can be started by hand
+    Qemu(hands_on::Qemu),
+    /// Play a failed run again from the replay.tar.gz that it left, and say whether it fails the same way
+    ///
+    /// The exit code is that of the run, or 1 when it would not be a repetition: because a program or an image differs.
+    Replay(hands_on::Replay),
     /// Say which scenarios there are
     List,
     /// Say why a step would run instead of being taken over from an earlier run
@@ -59,20 +73,62 @@ struct Run {
     /// Run every scenario there is
     #[arg(long, conflicts_with = "names")]
     all: bool,
+    #[command(flatten)]
+    how: How,
+    #[command(flatten)]
+    freshness: reuse::Freshness,
+    /// When a run fails, open a prompt before its machines are taken down; `scenario shell --help` tells of it
+    #[arg(long)]
+    pause_on_failure: bool,
+}
+
+/// How a run is made.
+#[derive(Debug, Args)]
+struct How {
     /// What the nodes are made of
     #[arg(long, value_name = "MACHINE")]
     machine: Option<String>,
+    /// What every chance in a run is made of: the same seed takes the same decisions
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Show every node's boot and console while a run goes on; lines as usual where there is no terminal
+    #[arg(long)]
+    live: bool,
     /// Keep disks and other large files when a run ends
     #[arg(long)]
     keep: bool,
     /// Install host tools that are missing without asking; CI=true says the same
     #[arg(long)]
     yes: bool,
-    /// Varies what is left to chance: with the same seed, the same frames are lost
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    #[command(flatten)]
-    freshness: reuse::Freshness,
+}
+
+impl How {
+    fn options<S: Stage>(
+        &self,
+        root: Utf8PathBuf,
+        code: &Arc<Code>,
+        progress: &Progress,
+        attended: Attended,
+        repeats: Option<Repeats>,
+    ) -> Options {
+        let machine = self.machine.as_deref().or(S::MACHINES.first().copied());
+        Options {
+            root,
+            keep_runs: KEEP_RUNS,
+            keep_scratch: self.keep,
+            attended,
+            live: self.live,
+            repeats,
+            stage: StageOptions {
+                machine: machine.unwrap_or_default().to_owned(),
+                consent: Consent::from_flag(self.yes),
+                progress: progress.clone(),
+                seed: self.seed,
+                code: code.clone(),
+                reuse: Reuse::Steps(usize::MAX),
+            },
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -109,11 +165,19 @@ pub fn main<S: Stage>(scenarios: &[Scenario<S>], code: Code) -> Exit {
 
 /// The arguments, of which the scenarios and the machines are known only to the caller.
 fn command<S: Stage>(scenarios: &[Scenario<S>]) -> clap::Command {
-    let names = scenarios.iter().map(|scenario| scenario.name).collect::<Vec<_>>();
-    Command::command().mut_subcommand("run", |run| {
-        run.mut_arg("names", |arg| arg.value_parser(PossibleValuesParser::new(names)))
-            .mut_arg("machine", |arg| arg.value_parser(PossibleValuesParser::new(S::MACHINES)))
-    })
+    let names = || PossibleValuesParser::new(scenarios.iter().map(|scenario| scenario.name));
+    let machines = || PossibleValuesParser::new(S::MACHINES);
+    Command::command()
+        .mut_subcommand("run", |run| {
+            run.mut_arg("names", |arg| arg.value_parser(names()))
+                .mut_arg("machine", |arg| arg.value_parser(machines()))
+        })
+        .mut_subcommand("shell", |shell| {
+            shell
+                .mut_arg("name", |arg| arg.value_parser(names()))
+                .mut_arg("machine", |arg| arg.value_parser(machines()))
+        })
+        .mut_subcommand("qemu", |qemu| qemu.mut_arg("name", |arg| arg.value_parser(names())))
 }
 
 fn obey<S: Stage>(
@@ -148,13 +212,15 @@ fn obey<S: Stage>(
             say(&output::why(&reuse::explain::<S>(&args, &options)?, command.format))?;
             Ok(Exit::Ok)
         }
+        Verb::Shell(shell) => shell.obey(scenarios, root, code, command.format, progress),
+        Verb::Qemu(qemu) => qemu.obey(&root, progress),
+        Verb::Replay(replay) => replay.obey(scenarios, root, code, command.format, progress),
         Verb::Run(run) => {
-            let options = Options {
-                root,
-                keep_runs: KEEP_RUNS,
-                keep_scratch: run.keep,
-                stage: stage(run.machine.as_deref(), run.yes, run.seed),
+            let attended = match run.pause_on_failure {
+                true => Attended::OnFailure(Keyboard::stdin()),
+                false => Attended::No,
             };
+            let options = run.how.options::<S>(root, code, progress, attended, None);
             let wanted = scenarios
                 .iter()
                 .filter(|scenario| run.all || run.names.iter().any(|name| name == scenario.name));

@@ -18,10 +18,13 @@ mod explain;
 mod guests;
 mod journal;
 mod lab;
+mod live;
 mod panics;
+mod replay;
 mod report;
 mod run;
 mod run_dir;
+mod shell;
 pub mod snapshot;
 mod stage;
 mod story;
@@ -39,9 +42,16 @@ pub use feeder_lan::{Direction, Fault, FaultId, FaultKind, Probability, Traffic}
 pub use guests::{Fate, Guest, Guests};
 pub use journal::{Journal, Record};
 pub use lab::{BootRecord, Lab, Mishap, Node, Provision, When};
+pub use replay::{
+    Difference as VersionDifference, Manifest, Outcome, ReplayError, Replayed, differences,
+};
 pub use report::{Evidence, NodeReport, Phase, Report, StepReport, Totals, WaitReport};
+pub use run::Repeats;
 pub use run::{Options, Ran, run};
 pub use run_dir::{Freed, RunDir, RunDirError, gc, shown};
+pub use shell::{
+    Attended, ByHand, ConsoleEnd, Desk, Keyboard, NodeState, NotByHand, Power, by_hand,
+};
 pub use stage::{Decided, Reuse, Scenario, Stage, StageOptions};
 pub use story::{Steps, Story};
 pub use terminal::watch;

@@ -1,14 +1,17 @@
 //! One scenario from its start marker to its reports.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::{
-    Clock, Ending, Event, Evidence, Failure, Report, RunClock, RunDir, RunDirError, Scenario,
-    Stage, StageOptions, Story, Verdict,
+    Attended, Clock, Ending, Event, Evidence, Failure, Report, RunClock, RunDir, RunDirError,
+    Scenario, Stage, StageOptions, Story, Verdict,
     explain::{corrected, explain},
+    live::Live,
     panics::caught,
+    replay,
+    shell::Shell,
     terminal,
 };
 
@@ -21,8 +24,23 @@ pub struct Options {
     pub keep_runs: usize,
     /// Whether disks and other large files stay when the run ends.
     pub keep_scratch: bool,
+    /// Whether somebody is there, to whom the prompt is opened.
+    pub attended: Attended,
+    /// Whether all machines are shown while it runs, where the terminal can do that.
+    pub live: bool,
+    /// What it must be made of, when it repeats another run.
+    pub repeats: Option<Repeats>,
     /// How its stage is to be built; its progress shows the run, too.
     pub stage: StageOptions,
+}
+
+/// What a run must be made of, because it repeats another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repeats {
+    /// The other run's programs and images, and their versions or digests.
+    pub versions: BTreeMap<String, String>,
+    /// Whether it runs in spite of differences.
+    pub anyway: bool,
 }
 
 /// A run that is over.
@@ -53,8 +71,10 @@ pub(crate) fn run_with<S: Stage>(
         dir.keep_scratch();
     }
     let story = Story::new(dir, clock, interrupted);
-    begin(&story, options)?;
+    let live = options.live.then(|| Live::start(&story, &options.stage.progress)).flatten();
+    begin(&story, options, live.is_some())?;
     let verdict = play(&story, scenario, options);
+    drop(live);
     finish(&story, verdict);
     let records = story.journal().records();
     let mut report = Report::from_records(&records);
@@ -62,30 +82,49 @@ pub(crate) fn run_with<S: Stage>(
         report.explanation = Some(explain(&records, story.dir().path()));
     }
     report.write(story.dir(), &records)?;
+    replay::write(story.dir(), &report, &options.stage)?;
     Ok(Ran { report, dir: story.dir().path().to_owned() })
 }
 
-fn begin(story: &Story, options: &Options) -> Result<(), RunDirError> {
+fn begin(story: &Story, options: &Options, live: bool) -> Result<(), RunDirError> {
     let events = story.dir().file("events.jsonl");
     story.journal().write_to(&events).map_err(|source| RunDirError::Io {
         doing: "make",
         path: events,
         source,
     })?;
-    story.journal().subscribe(terminal::watch(options.stage.progress.clone()));
+    let progress = &options.stage.progress;
+    // Beside the live view, which shows what is under way, only what has ended is told.
+    let told = if live { progress.only_ends() } else { progress.clone() };
+    story.journal().subscribe(terminal::watch(told));
     let started = story.dir().started()?;
     let (scenario, pid, started) = (started.scenario, started.pid, started.started);
     story.emit(None, Event::RunStarted { scenario, started, pid });
     story.version("feeder", env!("CARGO_PKG_VERSION"));
+    story.version("Cargo.lock", replay::cargo_lock());
     Ok(())
 }
 
 /// Set-up, story, tear-down. The story's failure counts more than the tear-down's.
 fn play<S: Stage>(story: &Story, scenario: &Scenario<S>, options: &Options) -> Verdict {
     let mut stage = story.judged(caught(|| S::set_up(scenario.name, story, &options.stage)))?;
-    let told = story.judged(caught(|| (scenario.run)(&mut stage)));
+    if let Some(shell) = Shell::of(&options.attended, stage.desk(), &options.stage.progress) {
+        story.attend(shell);
+    }
+    let told = story.judged(caught(|| {
+        replay::same_inputs(story, options.repeats.as_ref())?;
+        (scenario.run)(&mut stage)
+    }));
+    let looked = caught(|| {
+        if told.is_ok() && story.is_attended() {
+            // All of it may have been taken over: whoever wants to look at machines finds them running.
+            stage.wake()?;
+        }
+        story.dismiss(&told);
+        Ok(())
+    });
     let torn_down = caught(|| stage.tear_down());
-    told.and_then(|()| story.judged(torn_down))
+    told.and(looked).and_then(|()| story.judged(torn_down))
 }
 
 fn finish(story: &Story, mut verdict: Verdict) {
@@ -107,6 +146,10 @@ fn finish(story: &Story, mut verdict: Verdict) {
     });
     evidence.splice(0..0, own);
     let ending = Ending::of(&verdict);
+    if verdict.as_ref().is_err_and(replay::leaves_bundle) {
+        let file = Utf8Path::new(replay::FILE).to_owned();
+        evidence.push(Evidence { what: "replay".into(), file, note: None });
+    }
     story.emit(None, Event::RunFinished { ending, failure: verdict.err(), evidence, versions });
 }
 

@@ -6,7 +6,8 @@ use feeder_host::Consent;
 use feeder_ui::Progress;
 
 use crate::{
-    Steps, Story, Verdict,
+    Desk, Steps, Story, Verdict,
+    shell::NoMachines,
     snapshot::{Code, Inputs},
 };
 
@@ -40,6 +41,19 @@ pub trait Stage: Steps {
     /// # Errors
     /// Something that it needs is not there; the class says whose fault that is.
     fn set_up(scenario: &str, story: &Story, options: &StageOptions) -> Verdict<Self>;
+
+    /// The machines, for somebody at the prompt. It is let go of before [`Stage::tear_down`].
+    fn desk(&self) -> Arc<dyn Desk> {
+        Arc::new(NoMachines)
+    }
+
+    /// Lets machines run that need not run for the scenario, because all of it was taken over.
+    ///
+    /// # Errors
+    /// They cannot go on.
+    fn wake(&mut self) -> Verdict {
+        Ok(())
+    }
 
     /// Ends everything and writes the last evidence. Called after failures, panics and interrupts, too.
     ///

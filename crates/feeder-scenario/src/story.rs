@@ -10,7 +10,7 @@ use camino::Utf8Path;
 use crate::{
     Class, Clock, Ending, Event, Evidence, Failure, Firmware, Guest, Guests, Journal, Poll,
     PowerEnd, Progress, Reading, RunDir, StepRef, Verdict, WaitSpec, Waiting, clock::locked,
-    panics::caught,
+    panics::caught, shell::Shell,
 };
 
 /// One run as seen by everything that takes part in it. Cheap to clone; a clone is the same story. Steps are taken by one
@@ -38,6 +38,8 @@ struct State {
     failure: Option<Failure>,
     evidence: Vec<Evidence>,
     versions: BTreeMap<String, String>,
+    /// The prompt, when somebody attends.
+    shell: Option<Arc<Shell>>,
 }
 
 struct OpenStep {
@@ -45,6 +47,16 @@ struct OpenStep {
     start: Reading,
     steps: usize,
     summary: Option<String>,
+}
+
+impl State {
+    /// The number of the step that would open now.
+    fn next_number(&self) -> String {
+        match self.open.last() {
+            Some(outer) => format!("{}.{}", outer.step.number, outer.steps + 1),
+            None => (self.steps + 1).to_string(),
+        }
+    }
 }
 
 /// Something that has a story, and can hand itself to a step: a lab.
@@ -258,25 +270,66 @@ impl Story {
         (std::mem::take(&mut state.evidence), std::mem::take(&mut state.versions))
     }
 
+    /// What the run depends on, as far as it is known.
+    pub(crate) fn versions(&self) -> BTreeMap<String, String> {
+        locked(&self.shared.state).versions.clone()
+    }
+
+    /// Somebody attends from now on.
+    pub(crate) fn attend(&self, shell: Shell) {
+        locked(&self.shared.state).shell = Some(Arc::new(shell));
+    }
+
+    /// The story is told: the prompt opens for the last time, if it is to, and lets go of the machines.
+    pub(crate) fn dismiss(&self, told: &Verdict) {
+        let shell = locked(&self.shared.state).shell.take();
+        if let Some(shell) = shell {
+            shell.at_the_end(self, told);
+        }
+    }
+
+    /// Whether somebody attends.
+    pub(crate) fn is_attended(&self) -> bool {
+        locked(&self.shared.state).shell.is_some()
+    }
+
+    /// Whether somebody wants to look before the step of this name that comes next.
+    pub(crate) fn stops_before(&self, name: &str) -> bool {
+        let (shell, step) = {
+            let state = locked(&self.shared.state);
+            let Some(shell) = state.shell.clone() else { return false };
+            (shell, StepRef { number: state.next_number(), name: name.to_owned() })
+        };
+        shell.opens_before(&step)
+    }
+
+    /// Lets somebody who attends look before a step. Ending the run there is its first failure.
+    fn attended(&self, name: &str) -> Verdict {
+        let (shell, step) = {
+            let state = locked(&self.shared.state);
+            let Some(shell) = state.shell.clone() else { return Ok(()) };
+            (shell, StepRef { number: state.next_number(), name: name.to_owned() })
+        };
+        shell.before_step(self, &step).inspect_err(|failure| {
+            locked(&self.shared.state).failure.get_or_insert_with(|| failure.clone());
+        })
+    }
+
     fn open_step(&self, name: String) -> Verdict<StepRef> {
         if self.interrupted() {
             self.judged(Err(Failure::interrupted(format!("interrupted before \"{name}\""))))?;
         }
+        if let Some(first) = self.failure() {
+            return Err(first);
+        }
+        self.attended(&name)?;
         let start = self.now();
         let mut state = locked(&self.shared.state);
-        if let Some(first) = &state.failure {
-            return Err(first.clone());
+        let number = state.next_number();
+        match state.open.last_mut() {
+            Some(outer) => outer.steps += 1,
+            None => state.steps += 1,
         }
-        let number = match state.open.last_mut() {
-            Some(outer) => {
-                outer.steps += 1;
-                format!("{}.{}", outer.step.number, outer.steps)
-            }
-            None => {
-                state.steps += 1;
-                state.steps.to_string()
-            }
-        };
         let step = StepRef { number, name };
         state.open.push(OpenStep { step: step.clone(), start, steps: 0, summary: None });
         drop(state);

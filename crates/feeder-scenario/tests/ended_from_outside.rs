@@ -7,8 +7,8 @@ use std::{ffi::OsStr, sync::Mutex};
 use camino::{Utf8Path, Utf8PathBuf};
 use feeder_process::{Cmd, Output, ProcessError, interrupt};
 use feeder_scenario::{
-    Budget, Ending, Options, Poll, Record, Report, Scenario, Stage, StageOptions, Story, Verdict,
-    WaitSpec, gc,
+    Attended, Budget, Ending, Options, Poll, Record, Report, Scenario, Stage, StageOptions, Story,
+    Verdict, WaitSpec, gc,
 };
 use feeder_ui::Progress;
 use rustix::process::{Pid, Signal, kill_process};
@@ -57,6 +57,9 @@ fn run_that_waits() {
         root: root.into(),
         keep_runs: 10,
         keep_scratch: false,
+        attended: Attended::No,
+        live: false,
+        repeats: None,
         stage: StageOptions {
             machine: "none".into(),
             consent: feeder_host::Consent::Ask,

@@ -17,5 +17,5 @@ pub use ask::{Answer, ask};
 pub use error::{Expected, render, report};
 pub use exit::Exit;
 pub use format::{elapsed, line, plural, size};
-pub use output::data;
-pub use progress::{Event, Outcome, Position, Progress, Record, Sink, Task, TaskId};
+pub use output::{data, talk_raw};
+pub use progress::{Event, Held, Outcome, Position, Progress, Record, Sink, Task, TaskId};

@@ -19,3 +19,10 @@ pub(crate) fn talk(text: &str) {
     let mut stderr = anstream::stderr().lock();
     let _lost = writeln!(stderr, "{text}");
 }
+
+/// Writes talk to stderr as it is, for a dialogue: a prompt without its line's end, a console's output. Talk that cannot be
+/// written is lost.
+pub fn talk_raw(text: &str) {
+    let mut stderr = anstream::stderr().lock();
+    let _lost = write!(stderr, "{text}").and_then(|()| stderr.flush());
+}

@@ -1,6 +1,7 @@
 //! What libraries say while they work.
 
 mod bars;
+mod ends;
 mod plain;
 mod record;
 
@@ -41,6 +42,21 @@ pub struct TaskId(u64);
 pub trait Sink: Send + Sync {
     /// Called from any thread, in the order of each task's events.
     fn event(&self, event: Event<'_>);
+
+    /// Keeps these lines below everything else, in place of those before. A sink that cannot redraw shows none.
+    fn panel(&self, lines: &[String]) {
+        let _shown_nowhere = lines;
+    }
+
+    /// Whether [`Sink::panel`] shows anything.
+    fn has_panel(&self) -> bool {
+        false
+    }
+
+    /// While held, nothing moves on the terminal: somebody types there. Lines that stay are still written.
+    fn hold(&self, held: bool) {
+        let _nothing_moves = held;
+    }
 }
 
 /// What happened.
@@ -146,6 +162,49 @@ impl Progress {
     /// Says a line that belongs to no task.
     pub fn note(&self, text: impl AsRef<str>) {
         self.sink.event(Event::Note { text: text.as_ref() });
+    }
+}
+
+impl Progress {
+    /// Keeps these lines below everything else, in place of those before; without any, the panel goes away. Only where
+    /// [`Progress::has_panel`] says so does anybody see them.
+    pub fn panel(&self, lines: &[String]) {
+        self.sink.panel(lines);
+    }
+
+    /// Whether there is a place for [`Progress::panel`]: a terminal that can redraw.
+    pub fn has_panel(&self) -> bool {
+        self.sink.has_panel()
+    }
+
+    /// Stops all movement on the terminal for as long as the result lives, because somebody types there.
+    pub fn hold(&self) -> Held {
+        self.sink.hold(true);
+        Held { sink: Arc::clone(&self.sink) }
+    }
+
+    /// The same place without what moves: a task is one line when it ends, and nothing before.
+    #[must_use]
+    pub fn only_ends(&self) -> Self {
+        Self::to(ends::OnlyEnds::new(Arc::clone(&self.sink)))
+    }
+}
+
+/// The terminal belongs to somebody who types. See [`Progress::hold`].
+#[must_use]
+pub struct Held {
+    sink: Arc<dyn Sink>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.sink.hold(false);
+    }
+}
+
+impl std::fmt::Debug for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Held").finish_non_exhaustive()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use camino::Utf8PathBuf;
 use feeder_scenario::{
-    Ending, Failure, Freed, Ran, Totals, shown,
+    Ending, Failure, Freed, Manifest, Outcome, Ran, Replayed, Totals, VersionDifference, shown,
     snapshot::{ShelfFreed, Why},
 };
 use feeder_ui::plural;
@@ -38,7 +38,17 @@ struct Run<'a> {
 
 pub(super) fn verdicts_json(runs: &[Ran], machine: &str) -> String {
     let passed = passed(runs);
-    let runs_json = runs.iter().map(|Ran { report, dir }| Run {
+    let runs_json = runs.iter().map(|ran| run_json(ran, machine));
+    json(&Verdicts {
+        passed,
+        failed: runs.len() - passed,
+        steps: steps(runs),
+        runs: runs_json.collect(),
+    })
+}
+
+fn run_json<'a>(Ran { report, dir }: &'a Ran, machine: &'a str) -> Run<'a> {
+    Run {
         scenario: &report.scenario,
         machine,
         verdict: report.verdict,
@@ -48,13 +58,27 @@ pub(super) fn verdicts_json(runs: &[Ran], machine: &str) -> String {
         guest_s: report.took.guest.as_secs_f64(),
         report: shown(dir, "report.json"),
         failure: report.failure.as_ref(),
-    });
-    json(&Verdicts {
-        passed,
-        failed: runs.len() - passed,
-        steps: steps(runs),
-        runs: runs_json.collect(),
-    })
+    }
+}
+
+/// `scenario replay --format json`.
+pub(super) fn replayed_json(
+    ran: &Ran,
+    machine: &str,
+    manifest: &Manifest,
+    replayed: &Replayed,
+    differences: &[VersionDifference],
+) -> String {
+    #[derive(Serialize)]
+    struct Repetition<'a> {
+        #[serde(flatten)]
+        replayed: &'a Replayed,
+        then: &'a Outcome,
+        differences: &'a [VersionDifference],
+        run: Run<'a>,
+    }
+    let run = run_json(ran, machine);
+    json(&Repetition { replayed, then: &manifest.failure, differences, run })
 }
 
 /// One line about several runs.

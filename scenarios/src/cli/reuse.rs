@@ -45,6 +45,11 @@ pub(super) struct Known {
 }
 
 impl Freshness {
+    /// Somebody wants to be there: a proof is not enough, kept states are.
+    pub(super) fn attended() -> Self {
+        Self { again: true, cold: false }
+    }
+
     /// Looks whether a scenario has passed with the inputs of today.
     pub(super) fn look<S: Stage>(
         self,
@@ -75,7 +80,9 @@ impl Freshness {
         let mut options = options.clone();
         options.stage.reuse = match &known.proof {
             _ if self.cold => Reuse::Nothing,
-            Some(proof) if self.again => Reuse::Steps(proof.steps.saturating_sub(1)),
+            Some(proof) if self.again && !options.attended.is_somebody() => {
+                Reuse::Steps(proof.steps.saturating_sub(1))
+            }
             _ => Reuse::Steps(usize::MAX),
         };
         options

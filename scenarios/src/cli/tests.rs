@@ -73,6 +73,9 @@ fn played(names: &[&str]) -> (tempfile::TempDir, Vec<Ran>) {
         root: Utf8PathBuf::try_from(guard.path().to_owned()).unwrap(),
         keep_runs: 10,
         keep_scratch: false,
+        attended: Attended::No,
+        live: false,
+        repeats: None,
         stage: StageOptions {
             machine: "virt".into(),
             consent: feeder_host::Consent::Ask,

@@ -4,6 +4,7 @@
 //! through the LAN's router, and are looked at over SSH.
 
 mod bench;
+mod desk;
 mod expect;
 mod faults;
 mod firmware;
@@ -37,7 +38,7 @@ pub use self::{
     provision::Provision,
 };
 use crate::{
-    Class, Event, Failure, OrFail, Role, Stage, StageOptions, Steps, Story, Verdict,
+    Class, Desk, Event, Failure, OrFail, Role, Stage, StageOptions, Steps, Story, Verdict,
     snapshot::{Chain, Shelf},
     stage::{Decided, Reuse},
     wire,
@@ -266,6 +267,14 @@ impl Stage for Lab {
             prefix,
             script: faults::Script::default(),
         })
+    }
+
+    fn desk(&self) -> Arc<dyn Desk> {
+        Arc::new(desk::LabDesk::of(self))
+    }
+
+    fn wake(&mut self) -> Verdict {
+        self.go_on_from_the_last()
     }
 
     fn tear_down(self) -> Verdict {

@@ -1,5 +1,7 @@
 //! One node of the cluster: its power, its boot, its shell.
 
+mod desk;
+
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},

@@ -96,7 +96,8 @@ impl Lab {
     ) -> Verdict {
         let story = self.story().clone();
         let next = self.prefix.next(&name, at);
-        if let Some(entry) = self.prefix.find(&next)?
+        if !story.stops_before(&name)
+            && let Some(entry) = self.prefix.find(&next)?
             && let Some(saved) = saved(&entry)
         {
             story.reuse(&saved.records, saved.took);
@@ -106,9 +107,7 @@ impl Lab {
             return Ok(());
         }
         self.prefix.playing = true;
-        if let Some(entry) = self.prefix.found.take() {
-            self.go_on_from(&entry)?;
-        }
+        self.go_on_from_the_last()?;
         self.prefix.used.clear();
         let (place, start) = (story.journal().len(), story.now());
         story.step(name, || body(self))?;
@@ -162,6 +161,14 @@ impl Lab {
             saved.insert(node.name().to_owned(), node.save(&self.prefix.live)?);
         }
         Ok((saved, lan.state().or_fail(Class::Harness, "the LAN cannot be kept")?))
+    }
+
+    /// Goes on from the last state that was found, if that was not necessary so far.
+    pub(super) fn go_on_from_the_last(&mut self) -> Verdict {
+        match self.prefix.found.take() {
+            Some(entry) => self.go_on_from(&entry),
+            None => Ok(()),
+        }
     }
 
     /// Becomes what the cluster was at the end of a step.

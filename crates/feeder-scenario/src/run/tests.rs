@@ -63,6 +63,9 @@ fn play_it(run: fn(&mut Bare) -> Verdict, machine: &str, interrupt: &'static Ato
         root: root.clone(),
         keep_runs: 10,
         keep_scratch: false,
+        attended: Attended::No,
+        live: false,
+        repeats: None,
         stage: StageOptions {
             machine: machine.into(),
             consent: feeder_host::Consent::Ask,
@@ -207,6 +210,9 @@ fn a_failed_run_opens_with_its_first_difference_from_a_green_one() {
         root,
         keep_runs: 10,
         keep_scratch: false,
+        attended: crate::Attended::No,
+        live: false,
+        repeats: None,
         stage: StageOptions {
             machine: "virt".into(),
             consent: feeder_host::Consent::Ask,

@@ -18,6 +18,10 @@ const WHOLE: u64 = 1000;
 pub(super) struct Bars {
     multi: MultiProgress,
     open: Mutex<BTreeMap<TaskId, Open>>,
+    /// Below the tasks; locked after `open`.
+    panel: Mutex<Vec<ProgressBar>>,
+    /// Where things are drawn while nobody types.
+    target: Box<dyn Fn() -> ProgressDrawTarget + Send + Sync>,
     /// Writes a line that stays. Ours and not indicatif's, which fills lines with spaces instead of ending them.
     write: Box<dyn Fn(&str) + Send + Sync>,
 }
@@ -31,12 +35,16 @@ struct Open {
 
 impl Bars {
     pub(super) fn new() -> Self {
-        Self::on(ProgressDrawTarget::stderr(), crate::output::talk)
+        Self::on(ProgressDrawTarget::stderr, crate::output::talk)
     }
 
-    fn on(target: ProgressDrawTarget, write: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        let multi = MultiProgress::with_draw_target(target);
-        Self { multi, open: Mutex::default(), write: Box::new(write) }
+    fn on(
+        target: impl Fn() -> ProgressDrawTarget + Send + Sync + 'static,
+        write: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Self {
+        let multi = MultiProgress::with_draw_target(target());
+        let (open, panel) = (Mutex::default(), Mutex::default());
+        Self { multi, open, panel, target: Box::new(target), write: Box::new(write) }
     }
 
     fn line(&self, text: &str) {
@@ -49,7 +57,9 @@ impl Sink for Bars {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Started { task, name } => {
-                let bar = self.multi.add(ProgressBar::new(WHOLE).with_style(spinner()));
+                let bar = ProgressBar::new(WHOLE).with_style(spinner());
+                // Above the panel.
+                let bar = self.multi.insert(open.len(), bar);
                 bar.set_prefix(name.to_owned());
                 bar.enable_steady_tick(Duration::from_millis(120));
                 open.insert(task, Open { bar, doing: Doing::default(), measured: false });
@@ -88,6 +98,37 @@ impl Sink for Bars {
                 }
             }
             Event::Note { text } => self.line(text),
+        }
+    }
+
+    fn panel(&self, lines: &[String]) {
+        let mut panel = self.panel.lock().unwrap_or_else(PoisonError::into_inner);
+        while panel.len() > lines.len() {
+            if let Some(bar) = panel.pop() {
+                bar.finish_and_clear();
+                self.multi.remove(&bar);
+            }
+        }
+        for (index, line) in lines.iter().enumerate() {
+            if index == panel.len() {
+                let bar = ProgressBar::new(WHOLE).with_style(style("{wide_msg}"));
+                panel.push(self.multi.add(bar));
+            }
+            panel[index].set_message(line.clone());
+        }
+    }
+
+    fn has_panel(&self) -> bool {
+        true
+    }
+
+    fn hold(&self, held: bool) {
+        if held {
+            // What is drawn would stay above the prompt for ever.
+            let _undrawn = self.multi.clear();
+            self.multi.set_draw_target(ProgressDrawTarget::hidden());
+        } else {
+            self.multi.set_draw_target((self.target)());
         }
     }
 }
@@ -207,9 +248,9 @@ mod tests {
 
     fn screen() -> (Progress, Screen) {
         let screen = Screen::default();
-        let below = screen.clone();
+        let (below, drawn) = (screen.clone(), screen.clone());
         let write = move |line: &str| below.write_line(line).expect("a screen of ours");
-        let bars = Bars::on(ProgressDrawTarget::term_like(Box::new(screen.clone())), write);
+        let bars = Bars::on(move || ProgressDrawTarget::term_like(Box::new(drawn.clone())), write);
         (Progress { sink: Arc::new(bars) }, screen)
     }
 
@@ -236,5 +277,38 @@ mod tests {
             screen.contents(),
             ["  image      failed: no space", "the store is on /var", "  other      ready"]
         );
+    }
+
+    #[test]
+    fn a_panel_stays_below_and_leaves_nothing() {
+        let (progress, screen) = screen();
+        progress.panel(&["cluster00  ssh".into(), "cluster01  off".into()]);
+        let task = progress.task("step 1");
+        task.say("power on");
+        let during = screen.contents();
+        assert!(during[0].contains("step 1"), "{during:?}");
+        assert_eq!(during[1..], ["cluster00  ssh", "cluster01  off"]);
+        task.done("power on");
+        progress.panel(&["cluster00  ssh".into()]);
+        assert_eq!(screen.contents(), ["  step 1     power on", "cluster00  ssh"]);
+        progress.panel(&[]);
+        assert_eq!(screen.contents(), ["  step 1     power on"]);
+    }
+
+    #[test]
+    fn nothing_moves_while_somebody_types() {
+        let (progress, screen) = screen();
+        let task = progress.task("cluster01");
+        task.say("power on");
+        let held = progress.hold();
+        assert!(screen.contents().is_empty(), "{:?}", screen.contents());
+        task.say("kernel");
+        progress.panel(&["cluster01  kernel".into()]);
+        progress.note("a line that stays");
+        assert_eq!(screen.contents(), ["a line that stays"]);
+        drop(held);
+        task.say("systemd");
+        assert!(screen.contents().join("\n").contains("systemd"), "{:?}", screen.contents());
+        task.done("ssh");
     }
 }

@@ -1,0 +1,143 @@
+//! The commands by which a person handles the machines of a run, or plays one again.
+
+use std::sync::Arc;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use clap::Args;
+use feeder_scenario::{
+    Attended, Keyboard, Manifest, ReplayError, Reuse, Scenario, Stage, by_hand, differences,
+    snapshot::Code,
+};
+use feeder_ui::{Exit, Expected, Progress};
+
+use super::{Format, How, output, reuse::Freshness, run_all, say};
+
+#[derive(Debug, Args)]
+pub(super) struct Shell {
+    /// The scenario to play
+    name: String,
+    /// Where the prompt opens: before the step of this number, or before the first whose sentence has these words in it
+    /// [default: after the last step]
+    #[arg(long, value_name = "STEP")]
+    until: Option<String>,
+    #[command(flatten)]
+    how: How,
+}
+
+impl Shell {
+    pub(super) fn obey<S: Stage>(
+        self,
+        scenarios: &[Scenario<S>],
+        root: Utf8PathBuf,
+        code: &Arc<Code>,
+        format: Format,
+        progress: &Progress,
+    ) -> Result<Exit, Box<dyn Expected>> {
+        let attended = Attended::Until { step: self.until, keyboard: Keyboard::stdin() };
+        let options = self.how.options::<S>(root, code, progress, attended, None);
+        let wanted = scenarios.iter().filter(|scenario| scenario.name == self.name);
+        run_all(wanted, &options, Freshness::attended(), format)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Qemu {
+    /// The scenario whose run it was
+    name: String,
+    /// The node
+    node: String,
+    /// The directory of the run [default: the latest of the scenario]
+    #[arg(long, value_name = "DIR")]
+    run: Option<Utf8PathBuf>,
+}
+
+impl Qemu {
+    pub(super) fn obey(
+        self,
+        root: &Utf8Path,
+        progress: &Progress,
+    ) -> Result<Exit, Box<dyn Expected>> {
+        let run = self.run.unwrap_or_else(|| root.join(&self.name).join("latest"));
+        let by_hand = by_hand(&run, &self.node)?;
+        say(&format!("{}\n", by_hand.command))?;
+        if by_hand.missing.is_empty() {
+            return Ok(Exit::Ok);
+        }
+        progress.note("It does not start as it is, because these went with the run:");
+        by_hand.missing.iter().for_each(|file| progress.note(format!("  {file}")));
+        progress.note("hint: `scenario run --keep` keeps kernels and disks");
+        progress.note("hint: the LAN ends with its run: put `-netdev user,id=net0` in place of `-netdev dgram,…`");
+        Ok(Exit::Ok)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Replay {
+    /// The replay.tar.gz of the failed run
+    file: Utf8PathBuf,
+    /// Play it even if programs or images differ from those of the failed run
+    #[arg(long)]
+    anyway: bool,
+    /// When it fails, open a prompt before its machines are taken down; `scenario shell --help` tells of it
+    #[arg(long)]
+    pause_on_failure: bool,
+    /// Show every node's boot and console while it goes on
+    #[arg(long)]
+    live: bool,
+    /// Keep disks and other large files when it ends
+    #[arg(long)]
+    keep: bool,
+    /// Install host tools that are missing without asking; CI=true says the same
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Replay {
+    pub(super) fn obey<S: Stage>(
+        self,
+        scenarios: &[Scenario<S>],
+        root: Utf8PathBuf,
+        code: &Arc<Code>,
+        format: Format,
+        progress: &Progress,
+    ) -> Result<Exit, Box<dyn Expected>> {
+        let manifest = Manifest::read(&self.file)?;
+        let unknown = |what, name: &str| ReplayError::Unknown { what, name: name.to_owned() };
+        let scenario = scenarios
+            .iter()
+            .find(|scenario| scenario.name == manifest.scenario)
+            .ok_or_else(|| unknown("scenario", &manifest.scenario))?;
+        if !S::MACHINES.contains(&manifest.machine.as_str()) {
+            return Err(unknown("machine", &manifest.machine).into());
+        }
+        let how = How {
+            machine: Some(manifest.machine.clone()),
+            seed: manifest.seed,
+            live: self.live,
+            keep: self.keep,
+            yes: self.yes,
+        };
+        let attended = match self.pause_on_failure {
+            true => Attended::OnFailure(Keyboard::stdin()),
+            false => Attended::No,
+        };
+        let repeats = Some(manifest.repeats(self.anyway));
+        let mut options = how.options::<S>(root, code, progress, attended, repeats);
+        // What is to be repeated begins where the failed run may have begun: at power-on.
+        options.stage.reuse = Reuse::Nothing;
+        let ran = feeder_scenario::run(scenario, &options)?;
+        let replayed = manifest.judge(&ran.report)?;
+        let differences = differences(&manifest.versions, &ran.report.versions);
+        let concluded = manifest.conclusion(&replayed);
+        let shown = ran.report.conclusion(&ran.dir) + &concluded;
+        match format {
+            Format::Human => say(&shown)?,
+            Format::Json => {
+                progress.note(shown.trim_end());
+                let of = &options.stage.machine;
+                say(&output::replayed_json(&ran, of, &manifest, &replayed, &differences))?;
+            }
+        }
+        Ok(super::worst(std::slice::from_ref(&ran)))
+    }
+}
