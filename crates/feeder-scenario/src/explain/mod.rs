@@ -158,7 +158,7 @@ impl Rank {
 
 /// Puts the run's failure among the lines of its step. A failure that only says that something did not come, or that the
 /// firmware gave up, explains less than what is missing.
-fn add_failure<'a>(run: &mut Vec<Group>, now: &'a [Record]) -> Option<&'a Failure> {
+fn add_failure<'a>(run: &mut [Group], now: &'a [Record]) -> Option<&'a Failure> {
     let (record, failure) = now.iter().rev().find_map(|record| match &record.event {
         Event::RunFinished { failure: Some(failure), .. } => Some((record, failure)),
         _ => None,

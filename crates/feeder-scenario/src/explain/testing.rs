@@ -376,8 +376,8 @@ impl Log {
             }
         }
         let again = |(node, event): &(Option<String>, Event)| {
-            let repeats =
-                matches!(event, Event::Firmware(Firmware::Discover { .. })) && seed % 2 == 0;
+            let repeats = matches!(event, Event::Firmware(Firmware::Discover { .. }))
+                && seed.is_multiple_of(2);
             vec![(node.clone(), event.clone()); if repeats { 2 } else { 1 }]
         };
         (1..)
