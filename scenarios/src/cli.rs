@@ -49,13 +49,15 @@ enum Verb {
     ///
     /// `nodes`, `ssh NODE`, `console NODE`, `power NODE on|off|cut|cycle`, `qemu NODE`, `log NODE` and `events` look at and
     /// touch the machines; `step` and `continue [STEP]` play on; `quit` and Ctrl-C end the run; Ctrl-D closes the prompt and
-    /// plays on without it. Commands may also come from a pipe. No deadline runs while the prompt is open.
+    /// plays on without it. Commands may also come from a pipe. No deadline runs while the prompt is open. Steps before it may
+    /// be taken over from earlier runs; what comes after it is not kept for later ones.
     Shell(hands_on::Shell),
     /// Print the QEMU command by which a node of a run can be started by hand
     Qemu(hands_on::Qemu),
     /// Play a failed run again from the replay.tar.gz that it left, and say whether it fails the same way
     ///
-    /// The exit code is that of the run, or 1 when it would not be a repetition: because a program or an image differs.
+    /// Every step runs, from power-on. The exit code is that of the run, or 1 when it would not be a repetition, because a
+    /// program or an image differs.
     Replay(hands_on::Replay),
     /// Say which scenarios there are
     List,
@@ -75,11 +77,11 @@ struct Run {
     all: bool,
     #[command(flatten)]
     how: How,
-    #[command(flatten)]
-    freshness: reuse::Freshness,
     /// When a run fails, open a prompt before its machines are taken down; `scenario shell --help` tells of it
     #[arg(long)]
     pause_on_failure: bool,
+    #[command(flatten)]
+    freshness: reuse::Freshness,
 }
 
 /// How a run is made.
@@ -88,7 +90,7 @@ struct How {
     /// What the nodes are made of
     #[arg(long, value_name = "MACHINE")]
     machine: Option<String>,
-    /// What every chance in a run is made of: the same seed takes the same decisions
+    /// Varies what is left to chance: with the same seed, the same frames are lost
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Show every node's boot and console while a run goes on; lines as usual where there is no terminal
@@ -102,33 +104,43 @@ struct How {
     yes: bool,
 }
 
-impl How {
-    fn options<S: Stage>(
-        &self,
-        root: Utf8PathBuf,
-        code: &Arc<Code>,
-        progress: &Progress,
-        attended: Attended,
-        repeats: Option<Repeats>,
-    ) -> Options {
-        let machine = self.machine.as_deref().or(S::MACHINES.first().copied());
-        Options {
-            root,
-            keep_runs: KEEP_RUNS,
-            keep_scratch: self.keep,
-            attended,
-            live: self.live,
-            repeats,
-            stage: StageOptions {
-                machine: machine.unwrap_or_default().to_owned(),
-                consent: Consent::from_flag(self.yes),
-                progress: progress.clone(),
-                seed: self.seed,
-                code: code.clone(),
-                reuse: Reuse::Steps(usize::MAX),
-            },
+/// What every command that runs scenarios needs.
+struct Scene<'a, S> {
+    scenarios: &'a [Scenario<S>],
+    code: &'a Arc<Code>,
+    progress: &'a Progress,
+    root: Utf8PathBuf,
+    format: Format,
+}
+
+impl<S: Stage> Scene<'_, S> {
+    fn stage(&self, machine: Option<&str>, yes: bool, seed: u64) -> StageOptions {
+        StageOptions {
+            machine: machine.or(S::MACHINES.first().copied()).unwrap_or_default().to_owned(),
+            consent: Consent::from_flag(yes),
+            progress: self.progress.clone(),
+            seed,
+            code: self.code.clone(),
+            reuse: Reuse::Steps(usize::MAX),
         }
     }
+
+    fn options(&self, how: &How, attended: Attended, repeats: Option<Repeats>) -> Options {
+        Options {
+            root: self.root.clone(),
+            keep_runs: KEEP_RUNS,
+            keep_scratch: how.keep,
+            attended,
+            live: how.live,
+            repeats,
+            stage: self.stage(how.machine.as_deref(), how.yes, how.seed),
+        }
+    }
+}
+
+/// Who is there when a run fails.
+fn on_failure(pause: bool) -> Attended {
+    if pause { Attended::OnFailure(Keyboard::stdin()) } else { Attended::No }
 }
 
 #[derive(Debug, Args)]
@@ -186,45 +198,35 @@ fn obey<S: Stage>(
     code: &Arc<Code>,
     progress: &Progress,
 ) -> Result<Exit, Box<dyn Expected>> {
-    let stage = |machine: Option<&str>, yes: bool, seed: u64| StageOptions {
-        machine: machine.or(S::MACHINES.first().copied()).unwrap_or_default().to_owned(),
-        consent: Consent::from_flag(yes),
-        progress: progress.clone(),
-        seed,
-        code: code.clone(),
-        reuse: Reuse::Steps(usize::MAX),
-    };
     let root = command.evidence.unwrap_or_else(default_root);
+    let format = command.format;
+    let scene = Scene { scenarios, code, progress, root, format };
     match command.verb {
         Verb::List => {
             let table = scenarios.iter().map(|scenario| (scenario.name, scenario.about));
-            say(&output::list(table, command.format))?;
+            say(&output::list(table, format))?;
             Ok(Exit::Ok)
         }
         Verb::Gc(gc) => {
-            let freed = feeder_scenario::gc(&root, gc.keep)?;
+            let freed = feeder_scenario::gc(&scene.root, gc.keep)?;
             let states = reuse::gc(gc.limit)?;
-            say(&output::freed(freed, &states, command.format))?;
+            say(&output::freed(freed, &states, format))?;
             Ok(Exit::Ok)
         }
         Verb::Why(args) => {
-            let options = stage(args.machine.as_deref(), false, args.seed);
-            say(&output::why(&reuse::explain::<S>(&args, &options)?, command.format))?;
+            let options = scene.stage(args.machine.as_deref(), false, args.seed);
+            say(&output::why(&reuse::explain::<S>(&args, &options)?, format))?;
             Ok(Exit::Ok)
         }
-        Verb::Shell(shell) => shell.obey(scenarios, root, code, command.format, progress),
-        Verb::Qemu(qemu) => qemu.obey(&root, progress),
-        Verb::Replay(replay) => replay.obey(scenarios, root, code, command.format, progress),
+        Verb::Shell(shell) => shell.obey(&scene),
+        Verb::Qemu(qemu) => qemu.obey(&scene.root, progress),
+        Verb::Replay(replay) => replay.obey(&scene),
         Verb::Run(run) => {
-            let attended = match run.pause_on_failure {
-                true => Attended::OnFailure(Keyboard::stdin()),
-                false => Attended::No,
-            };
-            let options = run.how.options::<S>(root, code, progress, attended, None);
+            let options = scene.options(&run.how, on_failure(run.pause_on_failure), None);
             let wanted = scenarios
                 .iter()
                 .filter(|scenario| run.all || run.names.iter().any(|name| name == scenario.name));
-            run_all(wanted, &options, run.freshness, command.format)
+            run_all(wanted, &options, run.freshness, format)
         }
     }
 }
@@ -248,7 +250,9 @@ fn run_all<'a, S: Stage + 'a>(
         } else {
             let options = freshness.options(&known, options);
             let ran = feeder_scenario::run(scenario, &options)?;
-            if ran.report.verdict == Ending::Passed {
+            // What passed under somebody's hands proves nothing.
+            let alone = !matches!(options.attended, Attended::Until { .. });
+            if ran.report.verdict == Ending::Passed && alone {
                 reuse::remember(scenario, &options.stage, &known, &ran)?;
             }
             let shown = ran.report.conclusion(&ran.dir);

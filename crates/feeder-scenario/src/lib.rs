@@ -42,12 +42,9 @@ pub use feeder_lan::{Direction, Fault, FaultId, FaultKind, Probability, Traffic}
 pub use guests::{Fate, Guest, Guests};
 pub use journal::{Journal, Record};
 pub use lab::{BootRecord, Lab, Mishap, Node, Provision, When};
-pub use replay::{
-    Difference as VersionDifference, Manifest, Outcome, ReplayError, Replayed, differences,
-};
+pub use replay::{Manifest, Mismatch, Outcome, ReplayError, Replayed, mismatches};
 pub use report::{Evidence, NodeReport, Phase, Report, StepReport, Totals, WaitReport};
-pub use run::Repeats;
-pub use run::{Options, Ran, run};
+pub use run::{Options, Ran, Repeats, run};
 pub use run_dir::{Freed, RunDir, RunDirError, gc, shown};
 pub use shell::{
     Attended, ByHand, ConsoleEnd, Desk, Keyboard, NodeState, NotByHand, Power, by_hand,

@@ -116,13 +116,16 @@ fn play<S: Stage>(story: &Story, scenario: &Scenario<S>, options: &Options) -> V
         (scenario.run)(&mut stage)
     }));
     let looked = caught(|| {
-        if told.is_ok() && story.is_attended() {
-            // All of it may have been taken over: whoever wants to look at machines finds them running.
+        if story.pauses_at_the_end(&told) {
             stage.wake()?;
         }
-        story.dismiss(&told);
         Ok(())
     });
+    // Whatever became of it, the prompt lets go of the machines.
+    let looked = looked.and(caught(|| {
+        story.dismiss(&told);
+        Ok(())
+    }));
     let torn_down = caught(|| stage.tear_down());
     told.and(looked).and_then(|()| story.judged(torn_down))
 }

@@ -47,10 +47,11 @@ pub trait Stage: Steps {
         Arc::new(NoMachines)
     }
 
-    /// Lets machines run that need not run for the scenario, because all of it was taken over.
+    /// Makes the machines run where they are only kept, because every step so far was taken over from an earlier run: somebody
+    /// wants to look at them.
     ///
     /// # Errors
-    /// They cannot go on.
+    /// They do not go on.
     fn wake(&mut self) -> Verdict {
         Ok(())
     }

@@ -280,6 +280,27 @@ impl Story {
         locked(&self.shared.state).shell = Some(Arc::new(shell));
     }
 
+    fn shell(&self) -> Option<Arc<Shell>> {
+        locked(&self.shared.state).shell.clone()
+    }
+
+    /// Whether the prompt is to open before a step that would begin now.
+    pub(crate) fn pauses_before(&self, name: &str) -> bool {
+        let number = locked(&self.shared.state).next_number();
+        let step = StepRef { number, name: name.to_owned() };
+        self.shell().is_some_and(|shell| shell.opens_before(&step))
+    }
+
+    /// Whether the prompt is to open at the end of the story.
+    pub(crate) fn pauses_at_the_end(&self, told: &Verdict) -> bool {
+        self.shell().is_some_and(|shell| shell.opens_at_the_end(self, told))
+    }
+
+    /// Whether a person was at the machines.
+    pub(crate) fn touched(&self) -> bool {
+        self.shell().is_some_and(|shell| shell.has_opened())
+    }
+
     /// The story is told: the prompt opens for the last time, if it is to, and lets go of the machines.
     pub(crate) fn dismiss(&self, told: &Verdict) {
         let shell = locked(&self.shared.state).shell.take();
@@ -288,28 +309,11 @@ impl Story {
         }
     }
 
-    /// Whether somebody attends.
-    pub(crate) fn is_attended(&self) -> bool {
-        locked(&self.shared.state).shell.is_some()
-    }
-
-    /// Whether somebody wants to look before the step of this name that comes next.
-    pub(crate) fn stops_before(&self, name: &str) -> bool {
-        let (shell, step) = {
-            let state = locked(&self.shared.state);
-            let Some(shell) = state.shell.clone() else { return false };
-            (shell, StepRef { number: state.next_number(), name: name.to_owned() })
-        };
-        shell.opens_before(&step)
-    }
-
     /// Lets somebody who attends look before a step. Ending the run there is its first failure.
     fn attended(&self, name: &str) -> Verdict {
-        let (shell, step) = {
-            let state = locked(&self.shared.state);
-            let Some(shell) = state.shell.clone() else { return Ok(()) };
-            (shell, StepRef { number: state.next_number(), name: name.to_owned() })
-        };
+        let Some(shell) = self.shell() else { return Ok(()) };
+        let number = locked(&self.shared.state).next_number();
+        let step = StepRef { number, name: name.to_owned() };
         shell.before_step(self, &step).inspect_err(|failure| {
             locked(&self.shared.state).failure.get_or_insert_with(|| failure.clone());
         })

@@ -1,16 +1,13 @@
 //! The commands by which a person handles the machines of a run, or plays one again.
 
-use std::sync::Arc;
-
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 use feeder_scenario::{
-    Attended, Keyboard, Manifest, ReplayError, Reuse, Scenario, Stage, by_hand, differences,
-    snapshot::Code,
+    Attended, Keyboard, Manifest, ReplayError, Reuse, Stage, by_hand, mismatches,
 };
 use feeder_ui::{Exit, Expected, Progress};
 
-use super::{Format, How, output, reuse::Freshness, run_all, say};
+use super::{Format, How, Scene, on_failure, output, reuse::Freshness, run_all, say, worst};
 
 #[derive(Debug, Args)]
 pub(super) struct Shell {
@@ -20,23 +17,19 @@ pub(super) struct Shell {
     /// [default: after the last step]
     #[arg(long, value_name = "STEP")]
     until: Option<String>,
+    /// Take nothing over from earlier runs: every step runs, from power-on
+    #[arg(long)]
+    cold: bool,
     #[command(flatten)]
     how: How,
 }
 
 impl Shell {
-    pub(super) fn obey<S: Stage>(
-        self,
-        scenarios: &[Scenario<S>],
-        root: Utf8PathBuf,
-        code: &Arc<Code>,
-        format: Format,
-        progress: &Progress,
-    ) -> Result<Exit, Box<dyn Expected>> {
+    pub(super) fn obey<S: Stage>(self, scene: &Scene<'_, S>) -> Result<Exit, Box<dyn Expected>> {
         let attended = Attended::Until { step: self.until, keyboard: Keyboard::stdin() };
-        let options = self.how.options::<S>(root, code, progress, attended, None);
-        let wanted = scenarios.iter().filter(|scenario| scenario.name == self.name);
-        run_all(wanted, &options, Freshness::attended(), format)
+        let options = scene.options(&self.how, attended, None);
+        let wanted = scene.scenarios.iter().filter(|scenario| scenario.name == self.name);
+        run_all(wanted, &options, Freshness::again(self.cold), scene.format)
     }
 }
 
@@ -93,17 +86,11 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    pub(super) fn obey<S: Stage>(
-        self,
-        scenarios: &[Scenario<S>],
-        root: Utf8PathBuf,
-        code: &Arc<Code>,
-        format: Format,
-        progress: &Progress,
-    ) -> Result<Exit, Box<dyn Expected>> {
+    pub(super) fn obey<S: Stage>(self, scene: &Scene<'_, S>) -> Result<Exit, Box<dyn Expected>> {
         let manifest = Manifest::read(&self.file)?;
         let unknown = |what, name: &str| ReplayError::Unknown { what, name: name.to_owned() };
-        let scenario = scenarios
+        let scenario = scene
+            .scenarios
             .iter()
             .find(|scenario| scenario.name == manifest.scenario)
             .ok_or_else(|| unknown("scenario", &manifest.scenario))?;
@@ -117,27 +104,21 @@ impl Replay {
             keep: self.keep,
             yes: self.yes,
         };
-        let attended = match self.pause_on_failure {
-            true => Attended::OnFailure(Keyboard::stdin()),
-            false => Attended::No,
-        };
-        let repeats = Some(manifest.repeats(self.anyway));
-        let mut options = how.options::<S>(root, code, progress, attended, repeats);
-        // What is to be repeated begins where the failed run may have begun: at power-on.
+        let attended = on_failure(self.pause_on_failure);
+        let mut options = scene.options(&how, attended, Some(manifest.repeats(self.anyway)));
+        // What earlier runs left here is not what the failed run had.
         options.stage.reuse = Reuse::Nothing;
         let ran = feeder_scenario::run(scenario, &options)?;
         let replayed = manifest.judge(&ran.report)?;
-        let differences = differences(&manifest.versions, &ran.report.versions);
-        let concluded = manifest.conclusion(&replayed);
-        let shown = ran.report.conclusion(&ran.dir) + &concluded;
-        match format {
+        let shown = ran.report.conclusion(&ran.dir) + &manifest.conclusion(&replayed);
+        match scene.format {
             Format::Human => say(&shown)?,
             Format::Json => {
-                progress.note(shown.trim_end());
-                let of = &options.stage.machine;
-                say(&output::replayed_json(&ran, of, &manifest, &replayed, &differences))?;
+                scene.progress.note(shown.trim_end());
+                let mismatches = mismatches(&manifest.versions, &ran.report.versions);
+                say(&output::replayed_json(&ran, &manifest, &replayed, &mismatches))?;
             }
         }
-        Ok(super::worst(std::slice::from_ref(&ran)))
+        Ok(worst(std::slice::from_ref(&ran)))
     }
 }

@@ -2,7 +2,7 @@
 
 use camino::Utf8PathBuf;
 use feeder_scenario::{
-    Ending, Failure, Freed, Manifest, Outcome, Ran, Replayed, Totals, VersionDifference, shown,
+    Ending, Failure, Freed, Manifest, Mismatch, Outcome, Ran, Replayed, Totals, shown,
     snapshot::{ShelfFreed, Why},
 };
 use feeder_ui::plural;
@@ -64,21 +64,20 @@ fn run_json<'a>(Ran { report, dir }: &'a Ran, machine: &'a str) -> Run<'a> {
 /// `scenario replay --format json`.
 pub(super) fn replayed_json(
     ran: &Ran,
-    machine: &str,
     manifest: &Manifest,
     replayed: &Replayed,
-    differences: &[VersionDifference],
+    mismatches: &[Mismatch],
 ) -> String {
     #[derive(Serialize)]
     struct Repetition<'a> {
         #[serde(flatten)]
         replayed: &'a Replayed,
         then: &'a Outcome,
-        differences: &'a [VersionDifference],
+        mismatches: &'a [Mismatch],
         run: Run<'a>,
     }
-    let run = run_json(ran, machine);
-    json(&Repetition { replayed, then: &manifest.failure, differences, run })
+    let run = run_json(ran, &manifest.machine);
+    json(&Repetition { replayed, then: &manifest.failure, mismatches, run })
 }
 
 /// One line about several runs.

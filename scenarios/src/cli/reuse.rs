@@ -45,9 +45,9 @@ pub(super) struct Known {
 }
 
 impl Freshness {
-    /// Somebody wants to be there: a proof is not enough, kept states are.
-    pub(super) fn attended() -> Self {
-        Self { again: true, cold: false }
+    /// Runs it whether or not it has passed: somebody wants to be there.
+    pub(super) fn again(cold: bool) -> Self {
+        Self { again: true, cold }
     }
 
     /// Looks whether a scenario has passed with the inputs of today.
@@ -80,9 +80,7 @@ impl Freshness {
         let mut options = options.clone();
         options.stage.reuse = match &known.proof {
             _ if self.cold => Reuse::Nothing,
-            Some(proof) if self.again && !options.attended.is_somebody() => {
-                Reuse::Steps(proof.steps.saturating_sub(1))
-            }
+            Some(proof) if self.again => Reuse::Steps(proof.steps.saturating_sub(1)),
             _ => Reuse::Steps(usize::MAX),
         };
         options

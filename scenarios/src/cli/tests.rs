@@ -134,6 +134,60 @@ fn the_list_is_a_table() {
 }
 
 #[test]
+fn a_run_can_be_attended() {
+    for right in [
+        &["shell", "good"][..],
+        &["shell", "good", "--until", "two", "--machine", "raspi3b", "--live"],
+        &["run", "good", "--pause-on-failure", "--seed", "7"],
+        &["qemu", "good", "cluster00"],
+        &["replay", "replay.tar.gz", "--anyway"],
+    ] {
+        assert!(parsed(right).is_ok(), "{right:?}");
+    }
+    for (wrong, said) in [
+        (&["shell"][..], "required"),
+        (&["shell", "god"], "a similar value exists: 'good'"),
+        (&["shell", "good", "--machine", "pc"], "[possible values: virt, raspi3b]"),
+        (&["qemu", "god", "cluster00"], "a similar value exists: 'good'"),
+    ] {
+        let error = parsed(wrong).unwrap_err();
+        assert!(error.to_string().contains(said), "{wrong:?}: {error}");
+    }
+}
+
+fn obeyed(arguments: &[&str]) -> Result<Exit, (Exit, String)> {
+    let (progress, _) = Progress::recording();
+    obey(parsed(arguments).unwrap(), TABLE, &progress)
+        .map_err(|error| (error.exit(), error.to_string()))
+}
+
+#[test]
+fn a_failed_run_is_played_again_from_its_file() {
+    let (guard, runs) = played(&["bad"]);
+    let evidence = guard.path().to_str().unwrap();
+    let file = runs[0].dir.join("replay.tar.gz");
+    let replay = ["replay", file.as_str(), "--evidence", evidence];
+    assert_eq!(obeyed(&replay), Ok(Exit::Scenario), "it fails as it did");
+    let runs = guard.path().join("bad").read_dir().unwrap().count();
+    assert_eq!(runs, 3, "two runs and the link to the latest");
+
+    let (exit, said) = obeyed(&["replay", "Cargo.toml", "--evidence", evidence]).unwrap_err();
+    assert_eq!((exit, said.contains("is no replay bundle")), (Exit::Input, true), "{said}");
+}
+
+#[test]
+fn a_node_that_never_started_has_no_command() {
+    let (guard, runs) = played(&["good"]);
+    let evidence = guard.path().to_str().unwrap();
+    let qemu = ["qemu", "good", "cluster00", "--evidence", evidence];
+    let (exit, said) = obeyed(&qemu).unwrap_err();
+    assert_eq!((exit, &*said), (Exit::Input, "cluster00 was never started in this run"));
+    fs_err::create_dir(runs[0].dir.join("cluster00")).unwrap();
+    fs_err::write(runs[0].dir.join("cluster00/command.sh"), "qemu -kernel /gone\n").unwrap();
+    assert_eq!(obeyed(&qemu), Ok(Exit::Ok));
+}
+
+#[test]
 fn gc_removes_old_runs() {
     let (guard, _runs) = played(&["good", "good", "bad"]);
     let evidence = guard.path().to_str().unwrap();

@@ -6,12 +6,14 @@ use fs_err as fs;
 
 use super::prefix::MODULES;
 use crate::{
-    Class, Failure, OrFail, StageOptions, Verdict,
-    snapshot::{Code, Inputs},
+    Class, Failure, OrFail, StageOptions, Story, Verdict,
+    snapshot::{Code, Input, Inputs},
 };
 
 /// The group of sources that every step depends on.
 const HARNESS: &str = "harness";
+/// A longer text is told by its digest, in bytes.
+const SHOWN: usize = 80;
 const QEMU: &str = "qemu-system-aarch64";
 
 /// What counts from the first step on. `image` and `packages` are digests of what machines boot and install, `cluster` is the
@@ -39,6 +41,22 @@ pub(super) fn base(
 /// What counts from the step on that uses it.
 pub(super) fn ingredients(code: &Code) -> Inputs {
     code.groups.get(MODULES).map(|modules| (MODULES, modules.clone())).into_iter().collect()
+}
+
+/// Tells them as versions, for whoever compares two runs.
+pub(super) fn tell(story: &Story, inputs: &Inputs) {
+    for (name, input) in inputs.iter() {
+        let version = match input {
+            Input::Text(text) if text.len() <= SHOWN => text.clone(),
+            Input::Text(text) => Digest::of(text).to_string(),
+            Input::Digest(digest) => digest.to_string(),
+            Input::Files(files) => {
+                let all: Vec<_> = files.iter().map(|(file, is)| format!("{file} {is}")).collect();
+                Digest::of(all.join("\n")).to_string()
+            }
+        };
+        story.version(name, version);
+    }
 }
 
 fn qemu_version() -> Verdict<String> {

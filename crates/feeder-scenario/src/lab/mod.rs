@@ -180,7 +180,10 @@ impl Stage for Lab {
         let cluster = parsed.cluster;
         let images = Images::prepare(story, options)?;
         let base = inputs::base(options, images.digest, &images.packages(), text)?;
-        let chain = Chain::new(scenario, base, inputs::ingredients(&options.code));
+        let ingredients = inputs::ingredients(&options.code);
+        inputs::tell(story, &base);
+        inputs::tell(story, &ingredients);
+        let chain = Chain::new(scenario, base, ingredients);
         let live = Shelf::open(&Shelf::default_root())
             .and_then(|shelf| shelf.live())
             .map_err(|error| Failure::expected("cannot open the shelf of kept states", &error))?;
@@ -274,7 +277,7 @@ impl Stage for Lab {
     }
 
     fn wake(&mut self) -> Verdict {
-        self.go_on_from_the_last()
+        self.go_on_from_found()
     }
 
     fn tear_down(self) -> Verdict {

@@ -96,7 +96,7 @@ impl Lab {
     ) -> Verdict {
         let story = self.story().clone();
         let next = self.prefix.next(&name, at);
-        if !story.stops_before(&name)
+        if !story.pauses_before(&name)
             && let Some(entry) = self.prefix.find(&next)?
             && let Some(saved) = saved(&entry)
         {
@@ -106,14 +106,17 @@ impl Lab {
             self.prefix.found = Some(entry);
             return Ok(());
         }
-        self.prefix.playing = true;
-        self.go_on_from_the_last()?;
+        self.go_on_from_found()?;
         self.prefix.used.clear();
         let (place, start) = (story.journal().len(), story.now());
         story.step(name, || body(self))?;
         let took = story.now().since(start);
         let used = std::mem::take(&mut self.prefix.used);
         self.prefix.chain.took(next, used);
+        if story.touched() {
+            // What a person did to the machines is in no key.
+            self.prefix.ended = true;
+        }
         if !self.prefix.ended
             && let Err(failure) = self.keep(place, start, took)
         {
@@ -163,8 +166,9 @@ impl Lab {
         Ok((saved, lan.state().or_fail(Class::Harness, "the LAN cannot be kept")?))
     }
 
-    /// Goes on from the last state that was found, if that was not necessary so far.
-    pub(super) fn go_on_from_the_last(&mut self) -> Verdict {
+    /// From now on steps run, on the state that was found last.
+    pub(super) fn go_on_from_found(&mut self) -> Verdict {
+        self.prefix.playing = true;
         match self.prefix.found.take() {
             Some(entry) => self.go_on_from(&entry),
             None => Ok(()),

@@ -68,7 +68,7 @@ impl std::fmt::Display for Outcome {
 
 /// A program or an image that is not the same in two runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Difference {
+pub struct Mismatch {
     /// Which.
     pub of: String,
     /// What the bundle's run had.
@@ -77,7 +77,7 @@ pub struct Difference {
     pub ours: Option<String>,
 }
 
-impl std::fmt::Display for Difference {
+impl std::fmt::Display for Mismatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { of, theirs, ours } = self;
         let ours = ours.as_deref().unwrap_or("nothing");
@@ -86,14 +86,14 @@ impl std::fmt::Display for Difference {
 }
 
 /// What differs between what a bundle's run was made of and what this one is.
-pub fn differences(
+pub fn mismatches(
     theirs: &BTreeMap<String, String>,
     ours: &BTreeMap<String, String>,
-) -> Vec<Difference> {
+) -> Vec<Mismatch> {
     theirs
         .iter()
         .filter(|(of, version)| ours.get(*of) != Some(version))
-        .map(|(of, version)| Difference {
+        .map(|(of, version)| Mismatch {
             of: of.clone(),
             theirs: version.clone(),
             ours: ours.get(of).cloned(),
@@ -144,7 +144,7 @@ impl Manifest {
         match report.failure.as_ref().filter(|_| report.verdict == Ending::Failed) {
             None => Ok(Replayed::NotFailed),
             Some(failure) if failure.message == DIFFERS => {
-                let mut differences = differences(&self.versions, &report.versions);
+                let mut differences = mismatches(&self.versions, &report.versions);
                 differences.retain(|difference| difference.ours.is_some());
                 Err(ReplayError::Differs { differences })
             }
@@ -200,11 +200,11 @@ pub enum ReplayError {
     #[error("this is not what failed then{}", lines(differences))]
     Differs {
         /// What differs.
-        differences: Vec<Difference>,
+        differences: Vec<Mismatch>,
     },
 }
 
-fn lines(differences: &[Difference]) -> String {
+fn lines(differences: &[Mismatch]) -> String {
     differences.iter().map(|difference| format!("\n  {difference}")).collect()
 }
 
@@ -238,7 +238,7 @@ pub(crate) fn leaves_bundle(failure: &Failure) -> bool {
 /// It does not, and is not to be played anyway.
 pub(crate) fn same_inputs(story: &Story, repeats: Option<&Repeats>) -> Verdict {
     let Some(repeats) = repeats else { return Ok(()) };
-    let mut differences = differences(&repeats.versions, &story.versions());
+    let mut differences = mismatches(&repeats.versions, &story.versions());
     // What is recorded later in a run is not known yet.
     differences.retain(|difference| difference.ours.is_some());
     if differences.is_empty() {

@@ -5,18 +5,12 @@ use feeder_ui::Progress;
 
 use super::*;
 use crate::{
-    Attended, Options, Ran, Scenario, Stage, clock::fake::FakeClock, run::run_with,
+    Attended, Options, Ran, Scenario, Stage, Steps, clock::fake::FakeClock, run::run_with,
     testing::temp_root,
 };
 
 /// A stage whose image is what the machine's name says.
 struct Made(Story);
-
-impl crate::Steps for Made {
-    fn story(&self) -> &Story {
-        &self.0
-    }
-}
 
 impl Stage for Made {
     const MACHINES: &'static [&'static str] = &["old", "new", "unbuilt"];
@@ -39,6 +33,12 @@ impl Stage for Made {
         fs_err::write(&capture, "frames").unwrap();
         self.0.evidence("capture", &capture, None);
         Ok(())
+    }
+}
+
+impl Steps for Made {
+    fn story(&self) -> &Story {
+        &self.0
     }
 }
 

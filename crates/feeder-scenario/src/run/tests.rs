@@ -210,7 +210,7 @@ fn a_failed_run_opens_with_its_first_difference_from_a_green_one() {
         root,
         keep_runs: 10,
         keep_scratch: false,
-        attended: crate::Attended::No,
+        attended: Attended::No,
         live: false,
         repeats: None,
         stage: StageOptions {

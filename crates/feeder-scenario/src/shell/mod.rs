@@ -11,7 +11,10 @@ mod desk;
 mod events;
 mod keyboard;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
 
 use feeder_process::{Cmd, quote};
 use feeder_ui::Progress;
@@ -48,20 +51,13 @@ pub enum Attended {
     },
 }
 
-impl Attended {
-    /// Whether anybody attends.
-    #[must_use]
-    pub fn is_somebody(&self) -> bool {
-        !matches!(self, Self::No)
-    }
-}
-
 /// The prompt of one run.
 pub(crate) struct Shell {
     keyboard: Keyboard,
     desk: Arc<dyn Desk>,
     progress: Progress,
     plan: Mutex<Plan>,
+    opened: AtomicBool,
 }
 
 /// When the prompt opens next.
@@ -103,7 +99,13 @@ impl Shell {
             Attended::Until { step: Some(step), keyboard } => (keyboard, Plan::Step(step.clone())),
         };
         let (keyboard, progress) = (keyboard.clone(), progress.clone());
-        Some(Self { keyboard, desk, progress, plan: Mutex::new(plan) })
+        Some(Self {
+            keyboard,
+            desk,
+            progress,
+            plan: Mutex::new(plan),
+            opened: AtomicBool::new(false),
+        })
     }
 
     /// Whether it is to open before this step.
@@ -113,6 +115,21 @@ impl Shell {
             Plan::Next(last) => !is_inside(step, last),
             Plan::Failure | Plan::End | Plan::Never => false,
         }
+    }
+
+    /// Whether it is to open at the end of a story that was told so.
+    pub(crate) fn opens_at_the_end(&self, story: &Story, told: &Verdict) -> bool {
+        let plan = locked(&self.plan);
+        match told {
+            _ if *plan == Plan::Never || story.interrupted() => false,
+            Err(failure) => failure.class != Class::Interrupted,
+            Ok(()) => *plan != Plan::Failure,
+        }
+    }
+
+    /// Whether it has opened yet: a person may have done anything to the machines.
+    pub(crate) fn has_opened(&self) -> bool {
+        self.opened.load(Ordering::Relaxed)
     }
 
     /// Opens before a step if it is to open there.
@@ -141,13 +158,7 @@ impl Shell {
     /// Opens at the end of the story, while the machines still run, if it is to open there. However it is left, the run
     /// ends; its verdict is that of the story.
     pub(crate) fn at_the_end(&self, story: &Story, told: &Verdict) {
-        let plan = locked(&self.plan).clone();
-        let opens = match told {
-            _ if plan == Plan::Never || story.interrupted() => false,
-            Err(failure) => failure.class != Class::Interrupted,
-            Ok(()) => plan != Plan::Failure,
-        };
-        if !opens {
+        if !self.opens_at_the_end(story, told) {
             return;
         }
         let why = match told {
@@ -158,7 +169,7 @@ impl Shell {
                 "after the failure"
             }
             Ok(()) => {
-                if let Plan::Step(wanted) = &plan {
+                if let Plan::Step(wanted) = &*locked(&self.plan) {
                     self.say(&format!("no step was {wanted}"));
                 }
                 "after the last step"
@@ -171,6 +182,7 @@ impl Shell {
     /// The dialogue.
     fn open(&self, story: &Story, place: &str, step: Option<&StepRef>) -> Left {
         story.note(format!("the prompt opens {place}; the machines run on"));
+        self.opened.store(true, Ordering::Relaxed);
         let _held = self.progress.hold();
         let left = loop {
             if self.keyboard.is_terminal() {

@@ -12,8 +12,10 @@ use crate::{
 
 impl Node {
     fn machine(&self) -> Verdict<Arc<Machine>> {
-        let machine = locked(&self.shared.state).machine.clone().map(|running| running.machine);
-        machine.ok_or_else(|| Failure::scenario(format!("{} has no power", self.name())))
+        let running = locked(&self.shared.state).machine.clone();
+        running
+            .map(|running| running.machine)
+            .ok_or_else(|| Failure::scenario(format!("{} has no power", self.name())))
     }
 
     /// How it was last logged in to; where it belongs when it was not yet.
