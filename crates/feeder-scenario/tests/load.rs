@@ -2,28 +2,29 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail by panicking, too")]
 
-use std::{
-    io::Write,
-    time::{Duration, Instant},
-};
+use std::{io::Write, time::Duration};
 
 use camino::Utf8Path;
 use feeder_machine::{Accel, Machine, Profile, Spec};
 use feeder_process::{Child, Cmd};
-use feeder_scenario::{Budget, Deadline, Expiry, Progress, Reading, STARVED_SHARE};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use feeder_scenario::{
+    Budget, Clock, Deadline, Expiry, Progress, Reading, RunClock, STARVED_SHARE,
+};
 
 const BUDGET: Budget = Budget(Duration::from_millis(400));
 /// Beside the guest on one processor, they leave it less than the quarter of the time that the law without starvation needs.
 const BUSY_LOOPS: usize = 5;
 
-/// Puts this thread, and what it starts, on one processor: so many busy loops are a load on any host.
-fn on_one_processor() {
-    let all = sched_getaffinity(None).unwrap();
-    let first = (0..CpuSet::MAX_CPU).find(|cpu| all.is_set(*cpu)).unwrap();
-    let mut one = CpuSet::new();
-    one.set(first);
-    sched_setaffinity(None, &one).unwrap();
+/// The first processor that we may use. With everything on one, so many busy loops are a load on any host.
+fn one_processor() -> String {
+    let status = fs_err::read_to_string("/proc/self/status").unwrap();
+    let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap();
+    allowed.trim().split([',', '-']).next().unwrap().to_owned()
+}
+
+fn busy_loop(processor: &str) -> Child {
+    let args = ["-c", processor, "sh", "-c", "while :; do :; done"];
+    Cmd::new("taskset").args(args).spawn().unwrap()
 }
 
 /// A guest of two instructions.
@@ -48,9 +49,9 @@ fn power_on(dir: &Utf8Path, name: &str, code: [u32; 2]) -> Machine {
 
 /// How a wait for something that never comes ends, what it spent, and what had come by then.
 fn judged(machine: &Machine) -> (Expiry, Duration, Progress) {
-    let began = Instant::now();
+    let clock = RunClock::new();
     let look = || Progress {
-        clocks: Reading { wall: began.elapsed(), guest: machine.cpu_time().unwrap() },
+        clocks: Reading { wall: clock.now(), guest: machine.cpu_time().unwrap() },
         starved: machine.starved(),
     };
     let start = look();
@@ -60,8 +61,7 @@ fn judged(machine: &Machine) -> (Expiry, Duration, Progress) {
         if let Some(expiry) = deadline.expired(now) {
             return (expiry, deadline.spent(now), now.since(start));
         }
-        // Nothing will happen that could be awaited: that is what is tested.
-        std::thread::sleep(Duration::from_millis(10));
+        clock.pause(clock.rung(), Duration::from_millis(10));
     }
 }
 
@@ -72,19 +72,19 @@ fn a_wedged_guest_is_judged_the_same_under_load() {
         std::io::stderr().write_all(why).unwrap();
         return;
     }
-    on_one_processor();
+    let processor = one_processor();
     let tmp = tempfile::Builder::new().prefix("fl").tempdir_in("/tmp").unwrap();
     let dir = Utf8Path::from_path(tmp.path()).unwrap();
     let mut loops: Vec<Child> = Vec::new();
     for load in [0, BUSY_LOOPS] {
-        loops.extend(
-            (0..load).map(|_| Cmd::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap()),
-        );
+        loops.extend((0..load).map(|_| busy_loop(&processor)));
         for (name, code, expected) in [
             ("spins", [0x1400_0000, 0x1400_0000], Expiry::Worked), // b .
             ("halted", [0xd503_207f, 0x17ff_ffff], Expiry::Idled), // wfi; b .-4
         ] {
             let machine = power_on(dir, &format!("{name}{load}"), code);
+            let args = ["-a", "-c", "-p", &processor, &machine.pid().to_string()];
+            Cmd::new("taskset").args(args).run().unwrap();
             let (expiry, spent, passed) = judged(&machine);
             let told =
                 format!("{name} beside {load} loops: {expiry:?} after {spent:?}, {passed:?}\n");
