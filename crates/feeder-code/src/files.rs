@@ -1,5 +1,7 @@
 //! Source files that count as a whole.
 
+use std::collections::BTreeSet;
+
 use feeder_store::Digest;
 use proc_macro2::TokenStream;
 use quote::ToTokens;
@@ -59,7 +61,7 @@ pub fn digests(sources: &[Source<'_>]) -> Parts {
 
 /// Without the files of modules that are `#[cfg(test)]`, unless another module takes them by `#[path]`.
 pub(crate) fn without_test_files<'a>(sources: &[Source<'a>]) -> Vec<Source<'a>> {
-    let (mut tests, mut taken) = (Vec::new(), Vec::new());
+    let (mut tests, mut declared, mut taken) = (Vec::new(), BTreeSet::new(), Vec::new());
     for source in sources.iter().filter(|source| source.is_rust()) {
         let text = std::str::from_utf8(source.bytes).unwrap_or_default();
         let Ok(file) = syn::parse_file(text) else { continue };
@@ -77,7 +79,12 @@ pub(crate) fn without_test_files<'a>(sources: &[Source<'a>]) -> Vec<Source<'a>> 
             };
             match (module.content.is_none(), is_test(&module.attrs)) {
                 (true, true) => tests.push(stem),
-                (true, false) => taken.push(stem),
+                (true, false) => {
+                    if path_of(module).is_some() {
+                        taken.push(stem.clone());
+                    }
+                    declared.insert(stem);
+                }
                 (false, _) => {}
             }
         }
@@ -86,6 +93,8 @@ pub(crate) fn without_test_files<'a>(sources: &[Source<'a>]) -> Vec<Source<'a>> 
             return sources.to_vec();
         }
     }
+    // Also a module that is one thing in tests and another one otherwise.
+    tests.retain(|stem| !declared.contains(stem));
     let is_of = |stems: &[String], path: &str| {
         stems.iter().any(|stem| {
             path.strip_prefix(stem.as_str())

@@ -162,11 +162,25 @@ fn files_of_tests_are_left_out_and_comments_do_not_count() {
     assert_eq!(before, same);
     let counted = files("mod tests;\nfn a() {}", "fn t() {}");
     assert_eq!(counted.len(), 3);
+    assert_eq!(files("#[cfg(test)]\nmod tests;\n#[cfg(not(test))]\nmod tests;", "").len(), 3);
     let elsewhere = |line: &'static str| files(line, "fn t() {}").len();
     assert_eq!(elsewhere("#[cfg(test)]\n#[path = \"b.rs\"]\nmod tests;"), 3);
     assert_eq!(elsewhere("#[cfg(test)]\n#[path = \"tests.rs\"]\nmod b;"), 2);
     assert_eq!(elsewhere("#[cfg(test)]\nmod tests;\n#[path = \"tests.rs\"]\nmod b;"), 3);
     assert_eq!(elsewhere("#[cfg(test)]\nmod tests;\nmod c { #[path = \"x.rs\"] mod b; }"), 3);
+}
+
+#[test]
+fn tests_below_a_module_that_is_compiled_are_left_out() {
+    let source = |path, text: &'static str| Source { path, bytes: text.as_bytes() };
+    let found = digests(&[
+        source("a/src/lib.rs", "mod b;"),
+        source("a/src/b.rs", "mod c;\n#[cfg(test)]\nmod tests;"),
+        source("a/src/b/c.rs", "fn c() {}"),
+        source("a/src/b/tests.rs", "mod helper;"),
+        source("a/src/b/tests/helper.rs", "fn h() {}"),
+    ]);
+    assert_eq!(found.keys().collect::<Vec<_>>(), ["a/src/b.rs", "a/src/b/c.rs", "a/src/lib.rs"]);
 }
 
 /// Calls itself by the names that scenarios use, and notes from where.
