@@ -157,7 +157,7 @@ fn a_run_can_be_attended() {
 
 fn obeyed(arguments: &[&str]) -> Result<Exit, (Exit, String)> {
     let (progress, _) = Progress::recording();
-    obey(parsed(arguments).unwrap(), TABLE, &progress)
+    obey(parsed(arguments).unwrap(), TABLE, &Arc::default(), &progress)
         .map_err(|error| (error.exit(), error.to_string()))
 }
 
