@@ -19,10 +19,16 @@ const PATIENCE_MS: u64 = 120_000;
 
 struct Bare(Story);
 
+impl feeder_scenario::Steps for Bare {
+    fn story(&self) -> &Story {
+        &self.0
+    }
+}
+
 impl Stage for Bare {
     const MACHINES: &'static [&'static str] = &["none"];
 
-    fn set_up(story: &Story, _: &StageOptions) -> Verdict<Self> {
+    fn set_up(_: &str, story: &Story, _: &StageOptions) -> Verdict<Self> {
         Ok(Self(story.clone()))
     }
 
@@ -54,6 +60,8 @@ fn run_with_a_prompt() {
             consent: feeder_host::Consent::Ask,
             progress: Progress::terminal(),
             seed: 1,
+            code: std::sync::Arc::default(),
+            reuse: feeder_scenario::Reuse::Nothing,
         },
     };
     let scenario = Scenario { name: "told", about: "fails at its second step", run: told };

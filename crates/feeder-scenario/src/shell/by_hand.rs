@@ -117,7 +117,7 @@ mod tests {
             fs_err::write(file, "").unwrap();
         }
         fs_err::create_dir(run.join("sockets")).unwrap();
-        assert_eq!(by_hand(run, "cluster00").unwrap().missing, [Utf8PathBuf::new(); 0]);
+        assert_eq!(by_hand(run, "cluster00").unwrap().missing, Vec::<Utf8PathBuf>::new());
 
         let error = by_hand(run, "cluster01").unwrap_err();
         assert_eq!(error.hint().as_deref(), Some("started: cluster00"));
