@@ -66,6 +66,15 @@ pub fn events() -> Vec<(Option<&'static str>, Event)> {
         (worker, Event::Firmware(Firmware::Missing { file: "9f27eb/start.elf".into() })),
         (worker, Event::Firmware(Firmware::GaveUp { why: "no OFFER".into() })),
         (worker, Event::PowerOff { end: PowerEnd::Died, why: Some("SIGSEGV".into()) }),
+        (
+            worker,
+            Event::Member {
+                role: crate::Role::Worker,
+                board: Some("3b+".into()),
+                mac: Some("b8:27:eb:40:45:36".into()),
+                address: "192.168.10.101".parse().unwrap(),
+            },
+        ),
         (None, Event::Note { text: "a note".into() }),
         (None, Event::Fault { text: "5 % loss on cluster01, both directions".into() }),
     ]);
