@@ -36,8 +36,10 @@ impl Shell {
 #[derive(Debug, Args)]
 pub(super) struct Qemu {
     /// The scenario whose run it was
+    #[arg(index = 1)]
     name: String,
     /// The node
+    #[arg(index = 2)]
     node: String,
     /// The directory of the run [default: the latest of the scenario]
     #[arg(long, value_name = "DIR")]
