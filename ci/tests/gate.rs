@@ -93,7 +93,7 @@ fn a_green_gate_ends_with_its_count() {
         calls.contains("clippy --workspace --all-targets --locked -- -D warnings\n"),
         "{calls}"
     );
-    assert!(calls.contains("\nrun netboot --evidence "), "{calls}");
+    assert!(calls.contains("\nrun netboot --cold --evidence "), "{calls}");
     assert!(!calls.contains("raspi3b"), "{calls}");
     assert!(repository.workspace.target.join("ci/clippy.log").exists());
 }
