@@ -39,7 +39,7 @@ pub use self::{
 };
 use crate::{
     Class, Desk, Event, Failure, OrFail, Role, Stage, StageOptions, Steps, Story, Verdict,
-    snapshot::{Chain, Shelf},
+    snapshot::{Chain, DEFAULT_LIMIT, Shelf},
     stage::{Decided, Reuse},
     wire,
 };
@@ -184,8 +184,9 @@ impl Stage for Lab {
         inputs::tell(story, &base);
         inputs::tell(story, &ingredients);
         let chain = Chain::new(scenario, base, ingredients);
+        // Room is made before more is kept: nobody else sees to it.
         let live = Shelf::open(&Shelf::default_root())
-            .and_then(|shelf| shelf.live())
+            .and_then(|shelf| shelf.gc(DEFAULT_LIMIT).and_then(|_freed| shelf.live()))
             .map_err(|error| Failure::expected("cannot open the shelf of kept states", &error))?;
         let most = match options.reuse {
             Reuse::Steps(most) => most,
