@@ -24,7 +24,7 @@ pub(super) struct WhyArgs {
     /// The scenario
     #[arg(value_name = "NAME")]
     pub(super) name: String,
-    /// The step, by its whole sentence or a part of it
+    /// The step, by its whole sentence
     #[arg(value_name = "STEP")]
     pub(super) step: String,
     /// What the nodes are made of
@@ -56,10 +56,7 @@ impl Freshness {
         scenario: &Scenario<S>,
         options: &StageOptions,
     ) -> Result<Known, Box<dyn Expected>> {
-        let Some(Decided { base, ingredients }) = S::decided(options)? else {
-            return Ok(Known { key: None, proof: None });
-        };
-        let key = verdict_key(scenario.name, &base, &ingredients, &options.code);
+        let key = key::<S>(scenario.name, options)?;
         let proof = match key {
             Some(key) => shelf()?.proof(key)?,
             None => None,
@@ -87,19 +84,24 @@ impl Freshness {
     }
 }
 
-/// Remembers that a scenario has passed. What decides is looked at again: a run that built an image could not know it before.
+/// The key of a scenario's verdict, when nothing has to be built to know it.
+fn key<S: Stage>(scenario: &str, options: &StageOptions) -> Result<Option<Key>, Box<dyn Expected>> {
+    let decided = S::decided(options)?;
+    Ok(decided.and_then(|Decided { base, ingredients }| {
+        verdict_key(scenario, &base, &ingredients, &options.code)
+    }))
+}
+
+/// Remembers that a scenario has passed. A run that built an image could not know the key before.
 pub(super) fn remember<S: Stage>(
     scenario: &Scenario<S>,
     options: &StageOptions,
     known: &Known,
     ran: &Ran,
 ) -> Result<(), Box<dyn Expected>> {
-    let key = match (known.key, S::decided(options)?) {
-        (Some(key), _) => Some(key),
-        (None, Some(Decided { base, ingredients })) => {
-            verdict_key(scenario.name, &base, &ingredients, &options.code)
-        }
-        (None, None) => None,
+    let key = match known.key {
+        Some(key) => Some(key),
+        None => key::<S>(scenario.name, options)?,
     };
     let (Some(key), None) = (key, &ran.report.failure) else { return Ok(()) };
     let steps = ran.report.steps.iter().filter(|step| !step.number.contains('.')).count();

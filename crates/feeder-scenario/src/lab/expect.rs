@@ -2,8 +2,8 @@
 
 use feeder_bootrom::option43;
 
-use super::{Lab, Node, firmware::hex};
-use crate::{Failure, Steps, Verdict};
+use super::{Lab, Node};
+use crate::{Failure, Steps, Verdict, wire::hex};
 
 /// A file of the boot tree that is the worker's own, not the generation's.
 const OWN_FILES: &[&str] = &["cmdline.txt", "config.txt"];

@@ -9,7 +9,7 @@ use feeder_bootrom::{BootEvent, Dead, NetBoot, OfferSeen};
 use feeder_lan::Port;
 use serde::{Deserialize, Serialize};
 
-use crate::{Firmware, Story};
+use crate::{Firmware, Story, wire::hex};
 
 /// The firmware's clock goes this much slower than ours. It waits for a server that is emulated and runs at a fraction of a
 /// board's speed, and must not call it dead for that.
@@ -85,9 +85,4 @@ fn told(event: BootEvent) -> Option<Firmware> {
         BootEvent::GaveUp { why } => Firmware::GaveUp { why },
         _ => return None,
     })
-}
-
-/// Bytes as in a packet dump: `06 01 03`.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
 }

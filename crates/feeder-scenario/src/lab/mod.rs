@@ -325,7 +325,7 @@ fn tell_members(story: &Story, cluster: &Cluster) {
     let workers = cluster.workers.iter();
     let workers = workers.map(|w| (Role::Worker, &w.name, w.board, w.mac.octets(), w.address));
     for (role, name, board, mac, address) in std::iter::once(master).chain(workers) {
-        let mac = Some(firmware::hex(&mac).replace(' ', ":"));
+        let mac = Some(wire::hex(&mac).replace(' ', ":"));
         let board = Some(board.to_string());
         story.emit(Some(name.as_str()), Event::Member { role, board, mac, address });
     }

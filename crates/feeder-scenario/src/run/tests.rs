@@ -57,10 +57,9 @@ struct Played {
     _root: tempfile::TempDir,
 }
 
-fn play_it(run: fn(&mut Bare) -> Verdict, machine: &str, interrupt: &'static AtomicBool) -> Played {
-    let (guard, root) = temp_root();
-    let options = Options {
-        root: root.clone(),
+fn options(root: &camino::Utf8Path, machine: &str) -> Options {
+    Options {
+        root: root.to_owned(),
         keep_runs: 10,
         keep_scratch: false,
         attended: Attended::No,
@@ -74,7 +73,12 @@ fn play_it(run: fn(&mut Bare) -> Verdict, machine: &str, interrupt: &'static Ato
             code: Arc::default(),
             reuse: crate::Reuse::Nothing,
         },
-    };
+    }
+}
+
+fn play_it(run: fn(&mut Bare) -> Verdict, machine: &str, interrupt: &'static AtomicBool) -> Played {
+    let (guard, root) = temp_root();
+    let options = options(&root, machine);
     let scenario = Scenario { name: "bare", about: "nothing", run };
     let clock = Arc::new(FakeClock::default());
     let Ran { report, dir } =
@@ -206,22 +210,7 @@ fn a_failed_run_opens_with_its_first_difference_from_a_green_one() {
         })
     }
     let (_guard, root) = temp_root();
-    let options = Options {
-        root,
-        keep_runs: 10,
-        keep_scratch: false,
-        attended: Attended::No,
-        live: false,
-        repeats: None,
-        stage: StageOptions {
-            machine: "virt".into(),
-            consent: feeder_host::Consent::Ask,
-            progress: feeder_ui::Progress::silent(),
-            seed: 1,
-            code: Arc::default(),
-            reuse: crate::Reuse::Nothing,
-        },
-    };
+    let options = options(&root, "virt");
     let run = |run| {
         let scenario = Scenario { name: "bare", about: "nothing", run };
         run_with(&scenario, &options, Arc::new(FakeClock::default()), || false).unwrap()

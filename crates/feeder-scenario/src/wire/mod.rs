@@ -292,7 +292,7 @@ impl<K: PartialEq, V> Recent<K, V> {
 }
 
 /// Bytes as in a packet dump: `06 01 03`.
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
 }
 
