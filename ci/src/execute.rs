@@ -38,7 +38,7 @@ pub(crate) fn run_step(
     let log = logs.join(step.name).with_extension("log");
     let mut file = fs_err::File::create(&log)?;
     let evidence = workspace.target.join(EVIDENCE);
-    let before = last_runs(&evidence);
+    let before = runs(&evidence);
     let task = progress.task(step.name);
     let mut lost = None;
     let ended = work(workspace, &step.work, &mut |text| {
@@ -54,7 +54,7 @@ pub(crate) fn run_step(
     let count = match step.counted {
         Counted::No => Some(Count::default()),
         Counted::Summaries(runner) => Count::from_summaries(runner, &text),
-        Counted::Scenarios => scenarios(&last_runs(&evidence) - &before),
+        Counted::Scenarios => scenarios(&runs(&evidence) - &before),
     };
     let failure = match ended {
         Ended::Stopped => {
@@ -130,11 +130,14 @@ fn run(cmd: Cmd, keep: &mut (dyn FnMut(&str) + Send)) -> Ended {
     }
 }
 
-/// The directory of the last run of each scenario. A new run has a new one, so two looks show what ran between them.
-fn last_runs(evidence: &Utf8Path) -> BTreeSet<Utf8PathBuf> {
-    let scenarios = evidence.read_dir_utf8().into_iter().flatten().flatten();
-    scenarios
-        .filter_map(|scenario| scenario.path().join("latest").canonicalize_utf8().ok())
+/// The directories of all runs of all scenarios. A new run has a new one, so two looks show what ran between them.
+fn runs(evidence: &Utf8Path) -> BTreeSet<Utf8PathBuf> {
+    let below = |dir: &Utf8Path| dir.read_dir_utf8().into_iter().flatten().flatten();
+    below(evidence)
+        .flat_map(|scenario| below(scenario.path()))
+        // `latest` is a link to one of them.
+        .filter(|run| run.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|run| run.path().to_owned())
         .collect()
 }
 

@@ -1,8 +1,10 @@
 //! The command line of `scenario`: parse, call the engine, print.
 
 mod hands_on;
+mod mutate;
 mod output;
 mod reuse;
+mod soak;
 
 use std::sync::Arc;
 
@@ -14,8 +16,8 @@ use clap::{
 use feeder_host::Consent;
 use feeder_process::interrupt;
 use feeder_scenario::{
-    Attended, Ending, Keyboard, Options, Ran, Repeats, Reuse, RunDirError, Scenario, Stage,
-    StageOptions, snapshot::Code,
+    Attended, Ending, Keyboard, Mutation, Options, Ran, Repeats, Reuse, RunDirError, Scenario,
+    Stage, StageOptions, snapshot::Code,
 };
 use feeder_ui::{Exit, Expected, Progress};
 
@@ -59,6 +61,17 @@ enum Verb {
     /// Every step runs, from power-on. The exit code is that of the run, or 1 when it would not be a repetition, because a
     /// program or an image differs.
     Replay(hands_on::Replay),
+    /// Break one thing at a time under a scenario, and look whether it fails and names that thing
+    ///
+    /// Each of the scenario's mutations is a run of its own, which begins at the kept state before the step that it is about.
+    /// A mutation is `named` when the first difference from a green run names what is broken, `noticed` when the run fails and
+    /// names something else, and `survived` when the run passes all the same. All must be noticed, and four of five named.
+    Mutate(mutate::Mutate),
+    /// Run a scenario many times, end every second run at another moment, and look whether anything is left behind
+    ///
+    /// Runs are ended by SIGKILL, SIGINT and SIGTERM in turn. No program, mount, socket, scratch file or half of a kept state
+    /// may be left by them; what a killed run cannot remove itself must be gone after the next one.
+    Soak(soak::Soak),
     /// Say which scenarios there are
     List,
     /// Say why a step would run instead of being taken over from an earlier run
@@ -104,9 +117,13 @@ struct How {
     yes: bool,
 }
 
+/// What can be broken under a scenario, by its name.
+type Mutations<S> = &'static [(&'static str, &'static [Mutation<S>])];
+
 /// What every command that runs scenarios needs.
-struct Scene<'a, S> {
+struct Scene<'a, S: 'static> {
     scenarios: &'a [Scenario<S>],
+    mutations: Mutations<S>,
     code: &'a Arc<Code>,
     progress: &'a Progress,
     root: Utf8PathBuf,
@@ -164,12 +181,12 @@ enum Format {
 }
 
 /// Does what the process's arguments ask for, and gives its exit code.
-pub fn main<S: Stage>(scenarios: &[Scenario<S>], code: Code) -> Exit {
+pub fn main<S: Stage>(scenarios: &[Scenario<S>], mutations: Mutations<S>, code: Code) -> Exit {
     let code = Arc::new(code);
     interrupt::install();
     let matches = command(scenarios).get_matches();
     let command = Command::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    match obey(command, scenarios, &code, &Progress::terminal()) {
+    match obey(command, scenarios, mutations, &code, &Progress::terminal()) {
         Ok(exit) => exit,
         Err(error) => feeder_ui::report(&*error),
     }
@@ -189,18 +206,25 @@ fn command<S: Stage>(scenarios: &[Scenario<S>]) -> clap::Command {
                 .mut_arg("name", |arg| arg.value_parser(names()))
                 .mut_arg("machine", |arg| arg.value_parser(machines()))
         })
+        .mut_subcommand("mutate", |mutate| {
+            mutate
+                .mut_arg("name", |arg| arg.value_parser(names()))
+                .mut_arg("machine", |arg| arg.value_parser(machines()))
+        })
+        .mut_subcommand("soak", |soak| soak.mut_arg("name", |arg| arg.value_parser(names())))
         .mut_subcommand("qemu", |qemu| qemu.mut_arg("name", |arg| arg.value_parser(names())))
 }
 
 fn obey<S: Stage>(
     command: Command,
     scenarios: &[Scenario<S>],
+    mutations: Mutations<S>,
     code: &Arc<Code>,
     progress: &Progress,
 ) -> Result<Exit, Box<dyn Expected>> {
     let root = command.evidence.unwrap_or_else(default_root);
     let format = command.format;
-    let scene = Scene { scenarios, code, progress, root, format };
+    let scene = Scene { scenarios, mutations, code, progress, root, format };
     match command.verb {
         Verb::List => {
             let table = scenarios.iter().map(|scenario| (scenario.name, scenario.about));
@@ -218,6 +242,8 @@ fn obey<S: Stage>(
             say(&output::why(&reuse::explain::<S>(&args, &options)?, format))?;
             Ok(Exit::Ok)
         }
+        Verb::Mutate(mutate) => mutate.obey(&scene),
+        Verb::Soak(soak) => soak.obey(&scene),
         Verb::Shell(shell) => shell.obey(&scene),
         Verb::Qemu(qemu) => qemu.obey(&scene.root, progress),
         Verb::Replay(replay) => replay.obey(&scene),

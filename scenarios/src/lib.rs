@@ -2,10 +2,14 @@
 
 pub mod cli;
 pub mod code;
+mod mutations;
 mod netboot;
 mod sabotage;
 
-use feeder_scenario::{Lab, Scenario};
+use feeder_scenario::{Lab, Mutation, Scenario};
 
 /// Every scenario that can be run.
 pub static SCENARIOS: &[Scenario<Lab>] = &[netboot::NETBOOT, sabotage::SABOTAGE];
+
+/// What can be broken under a scenario, by its name.
+pub static MUTATIONS: &[(&str, &[Mutation<Lab>])] = &[("netboot", mutations::NETBOOT)];

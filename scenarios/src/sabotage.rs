@@ -2,7 +2,7 @@
 
 use feeder_scenario::{Failure, Lab, Node, Scenario, Steps, Verdict};
 
-use crate::netboot::netboots;
+use crate::{mutations::on_master, netboot::netboots};
 
 /// In the table of scenarios.
 pub const SABOTAGE: Scenario<Lab> = Scenario {
@@ -15,7 +15,7 @@ pub const SABOTAGE: Scenario<Lab> = Scenario {
 struct Fault {
     /// As the step is called.
     name: &'static str,
-    /// Breaks it; `TREE` stands for the worker's boot tree, `ADDRESS` for its address.
+    /// Breaks it, see [`on_master`].
     script: &'static str,
     /// Words that the failure must say.
     says: &'static [&'static str],
@@ -56,14 +56,7 @@ fn sabotage(lab: &mut Lab) -> Verdict {
 
 /// Breaks it and looks whether a netboot finds out.
 fn breaks(lab: &mut Lab, worker: &Node, fault: &Fault) -> Verdict {
-    let Some(wanted) = lab.cluster().worker(worker.name()) else {
-        return Err(Failure::scenario("the cluster lost its worker"));
-    };
-    let script = fault
-        .script
-        .replace("TREE", lab.layout().boot_tree(wanted).as_str())
-        .replace("ADDRESS", &wanted.address.to_string());
-    lab.master().run(&script)?;
+    on_master(lab, fault.script)?;
     let outcome = netboots(lab, worker);
     worker.cut_power_if_on();
     let Err(failure) = outcome else {

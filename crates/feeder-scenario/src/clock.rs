@@ -21,6 +21,11 @@ pub trait Clock: Send + Sync {
 
     /// Something happened: whoever pauses should look again.
     fn ring(&self);
+
+    /// CPU time of this process since the run began, all threads together and without other programs. Zero: it is not measured.
+    fn own_work(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// What both clocks show.
@@ -56,6 +61,7 @@ impl std::ops::Add for Reading {
 #[derive(Debug)]
 pub struct RunClock {
     start: Instant,
+    cpu: Duration,
     rung: Mutex<u64>,
     bell: Condvar,
 }
@@ -64,11 +70,22 @@ impl RunClock {
     /// A clock that shows zero now.
     #[expect(clippy::new_without_default, reason = "making a clock starts it")]
     pub fn new() -> Self {
-        Self { start: Instant::now(), rung: Mutex::new(0), bell: Condvar::new() }
+        Self { start: Instant::now(), cpu: own_cpu(), rung: Mutex::new(0), bell: Condvar::new() }
     }
 }
 
+/// CPU time of this process since it began.
+fn own_cpu() -> Duration {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    // Neither is ever negative.
+    Duration::new(used.tv_sec.unsigned_abs(), u32::try_from(used.tv_nsec).unwrap_or_default())
+}
+
 impl Clock for RunClock {
+    fn own_work(&self) -> Duration {
+        own_cpu().saturating_sub(self.cpu)
+    }
+
     fn now(&self) -> Duration {
         self.start.elapsed()
     }

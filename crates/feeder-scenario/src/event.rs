@@ -148,6 +148,13 @@ pub enum Event {
         /// What: "5 % loss on cluster01, both directions, for 60 s".
         text: String,
     },
+    /// What the run itself took beside its machines.
+    OwnWork {
+        /// CPU time of the process that held the LAN, the firmware's twin and the story, in seconds. Programs that it started,
+        /// the machines among them, are not in it.
+        #[serde(rename = "cpu_s", with = "seconds")]
+        cpu: Duration,
+    },
     /// Something worth a line.
     Note {
         /// The line.

@@ -90,7 +90,7 @@ impl Journal {
             seq: log.records.len() as u64 + 1,
             at: log.reading(self.shared.clock.now(), guest),
             node: node.map(str::to_owned),
-            node_guest_s,
+            node_guest_s: node_guest_s.map(whole),
             reused: false,
             event,
         };
@@ -182,11 +182,17 @@ impl std::fmt::Debug for Journal {
     }
 }
 
+/// Without what is less than a millisecond.
+fn whole(time: Duration) -> Duration {
+    Duration::from_millis(time.as_millis().try_into().unwrap_or(u64::MAX))
+}
+
 impl Log {
-    /// What the story's clocks show when those of this run show this. They never go back.
+    /// What the story's clocks show when those of this run show this, in whole milliseconds, as they are written down: what is
+    /// computed from a journal is the same when it is read again. They never go back.
     fn reading(&self, wall: Duration, guest: Duration) -> Reading {
         let last = self.records.last().map_or_else(Reading::default, |record| record.at);
-        let now = self.before + Reading { wall, guest };
+        let now = self.before + Reading { wall: whole(wall), guest: whole(guest) };
         Reading { wall: now.wall.max(last.wall), guest: now.guest.max(last.guest) }
     }
 
@@ -261,6 +267,24 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = Utf8PathBuf::try_from(dir.path().join("events.jsonl")).unwrap();
         (dir, path)
+    }
+
+    #[test]
+    fn times_read_back_as_they_were_kept() {
+        let (_dir, path) = temp_file();
+        let guests = Guests::default();
+        let guest = Arc::new(FakeGuest::default());
+        guests.power_on("node", guest.clone());
+        let clock = Arc::new(FakeClock::default());
+        let journal = Journal::new(clock.clone(), guests);
+        journal.write_to(&path).unwrap();
+        for _ in 0..3 {
+            clock.advance(Duration::from_micros(1_700));
+            guest.works(Duration::from_micros(900));
+            journal.emit(Some("node"), note("later"));
+        }
+        assert_eq!(read(&path), journal.records());
+        assert_eq!(journal.now().wall, Duration::from_millis(5));
     }
 
     proptest! {

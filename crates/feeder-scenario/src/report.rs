@@ -44,6 +44,9 @@ pub struct Report {
     /// How long the steps that it took over had taken in their own runs.
     #[serde(default)]
     pub reused: Reading,
+    /// CPU time of the LAN, the firmware's twin and the story together. Zero: it was not measured.
+    #[serde(rename = "own_s", default, with = "seconds")]
+    pub own: Duration,
     /// Its steps, counted.
     pub totals: Totals,
     /// Its steps in the order in which they began.
@@ -171,6 +174,7 @@ impl Report {
             started: String::new(),
             took: end,
             reused: Reading::default(),
+            own: Duration::ZERO,
             totals: Totals::default(),
             steps: steps(records, end),
             outside_steps: end,
@@ -185,6 +189,7 @@ impl Report {
                     report.scenario.clone_from(scenario);
                     report.started.clone_from(started);
                 }
+                Event::OwnWork { cpu } => report.own = *cpu,
                 Event::RunFinished { ending, failure, evidence, versions } => {
                     report.verdict = *ending;
                     report.failure.clone_from(failure);

@@ -5,10 +5,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::{
-    Attended, Clock, Ending, Event, Evidence, Failure, Report, RunClock, RunDir, RunDirError,
-    Scenario, Stage, StageOptions, Story, Verdict,
+    Attended, Clock, Ending, Event, Evidence, Failure, Mutation, Report, RunClock, RunDir,
+    RunDirError, Scenario, Stage, StageOptions, Story, Verdict,
     explain::{corrected, explain},
     live::Live,
+    mutation,
     panics::caught,
     replay,
     shell::Shell,
@@ -66,23 +67,39 @@ pub(crate) fn run_with<S: Stage>(
     clock: Arc<dyn Clock>,
     interrupted: impl Fn() -> bool + Send + Sync + 'static,
 ) -> Result<Ran, RunDirError> {
-    let mut dir = RunDir::create(&options.root, scenario.name, options.keep_runs)?;
+    run_mutated(scenario, None, options, clock, interrupted)
+}
+
+pub(crate) fn run_mutated<S: Stage>(
+    scenario: &Scenario<S>,
+    mutation: Option<&Mutation<S>>,
+    options: &Options,
+    clock: Arc<dyn Clock>,
+    interrupted: impl Fn() -> bool + Send + Sync + 'static,
+) -> Result<Ran, RunDirError> {
+    let name = match mutation {
+        Some(_) => format!("{}-mutated", scenario.name),
+        None => scenario.name.to_owned(),
+    };
+    let mut dir = RunDir::create(&options.root, &name, options.keep_runs)?;
     if options.keep_scratch {
         dir.keep_scratch();
     }
     let story = Story::new(dir, clock, interrupted);
     let live = options.live.then(|| Live::start(&story, &options.stage.progress)).flatten();
     begin(&story, options, live.is_some())?;
-    let verdict = play(&story, scenario, options);
+    let verdict = play(&story, scenario, mutation, options);
     drop(live);
-    finish(&story, verdict);
+    finish(&story, verdict, mutation.is_none());
     let records = story.journal().records();
     let mut report = Report::from_records(&records);
     if report.verdict == Ending::Failed {
-        report.explanation = Some(explain(&records, story.dir().path()));
+        report.explanation = Some(explain(&records, &options.root.join(scenario.name)));
     }
     report.write(story.dir(), &records)?;
-    replay::write(story.dir(), &report, &options.stage)?;
+    if mutation.is_none() {
+        replay::write(story.dir(), &report, &options.stage)?;
+    }
     Ok(Ran { report, dir: story.dir().path().to_owned() })
 }
 
@@ -106,14 +123,23 @@ fn begin(story: &Story, options: &Options, live: bool) -> Result<(), RunDirError
 }
 
 /// Set-up, story, tear-down. The story's failure counts more than the tear-down's.
-fn play<S: Stage>(story: &Story, scenario: &Scenario<S>, options: &Options) -> Verdict {
+fn play<S: Stage>(
+    story: &Story,
+    scenario: &Scenario<S>,
+    mutation: Option<&Mutation<S>>,
+    options: &Options,
+) -> Verdict {
     let mut stage = story.judged(caught(|| S::set_up(scenario.name, story, &options.stage)))?;
+    if let Some(mutation) = mutation {
+        stage.mutate(*mutation);
+    }
     if let Some(shell) = Shell::of(&options.attended, stage.desk(), &options.stage.progress) {
         story.attend(shell);
     }
     let told = story.judged(caught(|| {
         replay::same_inputs(story, options.repeats.as_ref())?;
-        (scenario.run)(&mut stage)
+        (scenario.run)(&mut stage)?;
+        mutation.map_or(Ok(()), |mutation| mutation::was_planted(story, mutation))
     }));
     let looked = caught(|| {
         if story.pauses_at_the_end(&told) {
@@ -130,11 +156,16 @@ fn play<S: Stage>(story: &Story, scenario: &Scenario<S>, options: &Options) -> V
     told.and(looked).and_then(|()| story.judged(torn_down))
 }
 
-fn finish(story: &Story, mut verdict: Verdict) {
+/// Only what can be repeated leaves a file to repeat it with.
+fn finish(story: &Story, mut verdict: Verdict, repeatable: bool) {
     if let (Ok(()), Some(why)) = (&verdict, story.journal().lost()) {
         verdict = Err(Failure::host(format!("events.jsonl could not be written: {why}")));
     }
     verdict = verdict.map_err(|failure| corrected(failure, &story.journal().records()));
+    let cpu = story.clock().own_work();
+    if !cpu.is_zero() {
+        story.emit(None, Event::OwnWork { cpu });
+    }
     let (mut evidence, versions) = story.take_evidence();
     let own = [
         ("report", "report.html"),
@@ -149,7 +180,7 @@ fn finish(story: &Story, mut verdict: Verdict) {
     });
     evidence.splice(0..0, own);
     let ending = Ending::of(&verdict);
-    if verdict.as_ref().is_err_and(replay::leaves_bundle) {
+    if repeatable && verdict.as_ref().is_err_and(replay::leaves_bundle) {
         let file = Utf8Path::new(replay::FILE).to_owned();
         evidence.push(Evidence { what: "replay".into(), file, note: None });
     }

@@ -6,7 +6,7 @@ use feeder_host::Consent;
 use feeder_ui::Progress;
 
 use crate::{
-    Desk, Steps, Story, Verdict,
+    Desk, Mutation, Steps, Story, Verdict,
     shell::NoMachines,
     snapshot::{Code, Inputs},
 };
@@ -22,7 +22,7 @@ pub struct Scenario<S> {
 }
 
 /// What a scenario is played on: machines, a LAN and a cluster.
-pub trait Stage: Steps {
+pub trait Stage: Steps + 'static {
     /// The machines it can be built of, the usual one first.
     const MACHINES: &'static [&'static str];
 
@@ -41,6 +41,11 @@ pub trait Stage: Steps {
     /// # Errors
     /// Something that it needs is not there; the class says whose fault that is.
     fn set_up(scenario: &str, story: &Story, options: &StageOptions) -> Verdict<Self>;
+
+    /// Something is to be planted before one of the steps, see [`crate::mutate()`]. A stage that never does is found out.
+    fn mutate(&mut self, mutation: Mutation<Self>) {
+        let _ = mutation;
+    }
 
     /// The machines, for somebody at the prompt. It is let go of before [`Stage::tear_down`].
     fn desk(&self) -> Arc<dyn Desk> {

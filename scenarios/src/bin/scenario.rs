@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    feeder_scenarios::cli::main(feeder_scenarios::SCENARIOS, feeder_scenarios::code::code()).into()
+    let (scenarios, mutations) = (feeder_scenarios::SCENARIOS, feeder_scenarios::MUTATIONS);
+    feeder_scenarios::cli::main(scenarios, mutations, feeder_scenarios::code::code()).into()
 }

@@ -2,13 +2,14 @@
 
 use camino::Utf8PathBuf;
 use feeder_scenario::{
-    Ending, Failure, Freed, Manifest, Mismatch, Outcome, Ran, Replayed, Totals, shown,
+    Ending, Explanation, Failure, Freed, Manifest, Mismatch, Mutated, Noticed, Outcome, Ran,
+    Replayed, Totals, shown,
     snapshot::{ShelfFreed, Why},
 };
 use feeder_ui::plural;
 use serde::Serialize;
 
-use super::Format;
+use super::{Format, soak::Soaked};
 
 /// `scenario run --format json`.
 #[derive(Serialize)]
@@ -102,6 +103,119 @@ pub(super) fn list<'a>(table: impl Iterator<Item = (&'a str, &'a str)>, format: 
     match format {
         Format::Human => table.map(|(name, about)| format!("{name:<20} {about}\n")).collect(),
         Format::Json => json(&table.map(|(name, about)| Entry { name, about }).collect::<Vec<_>>()),
+    }
+}
+
+/// `scenario mutate --list`.
+pub(super) fn mutations<'a>(
+    table: impl Iterator<Item = (&'a str, &'a str)>,
+    format: Format,
+) -> String {
+    #[derive(Serialize)]
+    struct Entry<'a> {
+        name: &'a str,
+        before: &'a str,
+    }
+    match format {
+        Format::Human => {
+            table.map(|(name, before)| format!("{name:<52} before \"{before}\"\n")).collect()
+        }
+        Format::Json => {
+            json(&table.map(|(name, before)| Entry { name, before }).collect::<Vec<_>>())
+        }
+    }
+}
+
+/// One mutation, with what its run names first.
+pub(super) fn mutated(number: usize, of: usize, name: &str, mutated: &Mutated) -> String {
+    let Mutated { ran, outcome } = mutated;
+    let took = feeder_ui::elapsed(ran.report.took.wall);
+    let place = format!("{number}/{of}");
+    let mut text = format!("{place:>7}  {:<9} {name:<52} {took:>9}\n", outcome.name());
+    let first = ran.report.explanation.as_ref().and_then(|why| why.first.as_ref());
+    if let Some(first) = first {
+        let node = first.node.as_deref().unwrap_or("no node");
+        text.push_str(&format!("                   on {node}\n"));
+        for line in first.to_string().lines() {
+            text.push_str(&format!("                   {line}\n"));
+        }
+    }
+    if *outcome != Noticed::Named {
+        let said = ran.report.failure.as_ref().map(|failure| failure.message.as_str());
+        text.push_str(&format!("                   failure  {}\n", said.unwrap_or("none")));
+        text.push_str(&format!("                   report   {}\n", ran.dir.join("report.txt")));
+    }
+    text
+}
+
+/// How many mutations were noticed, and how many named.
+pub(super) fn score(made: &[(&str, Mutated)], format: Format) -> String {
+    #[derive(Serialize)]
+    struct Score<'a> {
+        mutations: usize,
+        named: usize,
+        noticed: usize,
+        survived: usize,
+        unknown: usize,
+        runs: Vec<Entry<'a>>,
+    }
+    #[derive(Serialize)]
+    struct Entry<'a> {
+        mutation: &'a str,
+        outcome: Noticed,
+        wall_s: f64,
+        guest_s: f64,
+        report: Utf8PathBuf,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        explanation: Option<&'a Explanation>,
+    }
+    let count = |is: Noticed| made.iter().filter(|(_, mutated)| mutated.outcome == is).count();
+    let runs = made.iter().map(|(name, Mutated { ran, outcome })| Entry {
+        mutation: name,
+        outcome: *outcome,
+        wall_s: ran.report.took.wall.as_secs_f64(),
+        guest_s: ran.report.took.guest.as_secs_f64(),
+        report: ran.dir.join("report.json"),
+        explanation: ran.report.explanation.as_ref(),
+    });
+    let score = Score {
+        mutations: made.len(),
+        named: count(Noticed::Named),
+        noticed: count(Noticed::Noticed),
+        survived: count(Noticed::Survived),
+        unknown: count(Noticed::Unknown),
+        runs: runs.collect(),
+    };
+    match format {
+        Format::Json => json(&score),
+        Format::Human => format!(
+            "{}: {} named by the first line, {} only noticed, {} survived, {} unknown\n",
+            plural(score.mutations, "mutation"),
+            score.named,
+            score.noticed,
+            score.survived,
+            score.unknown,
+        ),
+    }
+}
+
+/// `scenario soak`.
+pub(super) fn soaked(soaked: &Soaked, format: Format) -> String {
+    match format {
+        Format::Json => json(soaked),
+        Format::Human => {
+            let mut text: String =
+                soaked.left.iter().map(|what| format!("left {what}\n")).collect();
+            text.push_str(&format!(
+                "{}: {} passed, {} failed, {} ended from outside; {} left behind\n",
+                plural(soaked.passed + soaked.failed + soaked.ended, "run"),
+                soaked.passed,
+                soaked.failed,
+                soaked.ended,
+                plural(soaked.left.len(), "thing"),
+            ));
+            text
+        }
     }
 }
 

@@ -2,19 +2,27 @@
 
 use std::sync::Arc;
 
-use feeder_scenario::{Failure, Steps, Story, Verdict};
+use feeder_scenario::{Failure, Named, Steps, Story, Verdict};
 use feeder_ui::Progress;
 
 use super::*;
 
-struct Bare(Story);
+struct Bare {
+    story: Story,
+    mutation: Option<Mutation<Bare>>,
+    broken: std::cell::Cell<bool>,
+}
 
 impl Stage for Bare {
     const MACHINES: &'static [&'static str] = &["virt", "raspi3b"];
 
     fn set_up(_scenario: &str, story: &Story, options: &StageOptions) -> Verdict<Self> {
         story.version("machine", &options.machine);
-        Ok(Self(story.clone()))
+        Ok(Self { story: story.clone(), mutation: None, broken: false.into() })
+    }
+
+    fn mutate(&mut self, mutation: Mutation<Self>) {
+        self.mutation = Some(mutation);
     }
 
     fn tear_down(self) -> Verdict {
@@ -24,7 +32,16 @@ impl Stage for Bare {
 
 impl Steps for Bare {
     fn story(&self) -> &Story {
-        &self.0
+        &self.story
+    }
+
+    fn step(&mut self, name: impl Into<String>, body: impl Fn(&mut Self) -> Verdict) -> Verdict {
+        let name = name.into();
+        if let Some(mutation) = self.mutation.take_if(|mutation| mutation.before == name) {
+            mutation.plant(self)?;
+        }
+        let story = self.story.clone();
+        story.step(name, || body(self))
     }
 }
 
@@ -34,7 +51,13 @@ const TABLE: &[Scenario<Bare>] = &[
         about: "everything works",
         run: |lab| {
             lab.step("one", |_| Ok(()))?;
-            lab.step("two", |_| Ok(()))
+            lab.step("two", |lab| {
+                lab.story.note("the lamp is lit");
+                if lab.broken.get() {
+                    return Err(Failure::product("the lamp is dark").on("lamp"));
+                }
+                Ok(())
+            })
         },
     },
     Scenario {
@@ -42,6 +65,27 @@ const TABLE: &[Scenario<Bare>] = &[
         about: "nothing works",
         run: |lab| lab.step("one", |_| Err(Failure::product("no"))),
     },
+];
+
+const NAMED: Named = Named { node: "lamp", words: &["dark"] };
+const MUTATIONS: Mutations<Bare> = &[
+    (
+        "good",
+        &[
+            Mutation {
+                name: "a lamp that is broken",
+                before: "two",
+                plant: |lab| {
+                    lab.broken.set(true);
+                    Ok(())
+                },
+                names: NAMED,
+            },
+            Mutation { name: "nothing at all", before: "two", plant: |_| Ok(()), names: NAMED },
+            Mutation { name: "no such step", before: "three", plant: |_| Ok(()), names: NAMED },
+        ],
+    ),
+    ("bad", &[Mutation { name: "any", before: "one", plant: |_| Ok(()), names: NAMED }]),
 ];
 
 fn parsed(arguments: &[&str]) -> Result<Command, clap::Error> {
@@ -157,7 +201,7 @@ fn a_run_can_be_attended() {
 
 fn obeyed(arguments: &[&str]) -> Result<Exit, (Exit, String)> {
     let (progress, _) = Progress::recording();
-    obey(parsed(arguments).unwrap(), TABLE, &Arc::default(), &progress)
+    obey(parsed(arguments).unwrap(), TABLE, MUTATIONS, &Arc::default(), &progress)
         .map_err(|error| (error.exit(), error.to_string()))
 }
 
@@ -188,12 +232,37 @@ fn a_node_that_never_started_has_no_command() {
 }
 
 #[test]
+fn what_is_broken_on_purpose_is_noticed_or_not() {
+    let guard = tempfile::tempdir().unwrap();
+    let evidence = guard.path().to_str().unwrap();
+    let mutate = |name: &str, only: &str| {
+        obeyed(&["mutate", name, only, "--evidence", evidence, "--format", "json"])
+    };
+    assert_eq!(mutate("good", "a lamp"), Ok(Exit::Ok), "the first line names it");
+    let junit = guard.path().join("good-mutated/latest/junit.xml");
+    let junit = fs_err::read_to_string(junit).unwrap();
+    assert!(junit.contains("a lamp that is broken") && junit.contains("failures=\"0\""), "{junit}");
+    assert_eq!(mutate("good", "nothing at all"), Ok(Exit::Scenario), "it survives");
+    assert_eq!(mutate("good", "no such step"), Ok(Exit::Harness), "nothing was broken");
+    let replay = guard.path().join("good-mutated/latest/replay.tar.gz");
+    assert!(!replay.exists(), "a mutated run is repeated by the same command");
+
+    let (exit, said) = mutate("bad", "any").unwrap_err();
+    assert_eq!((exit, &*said), (Exit::Scenario, "bad does not pass as it is"));
+    let (exit, said) = mutate("good", "a lump").unwrap_err();
+    assert_eq!(exit, Exit::Scenario);
+    assert_eq!(said, "good has no mutation with \"a lump\" in its name");
+    assert_eq!(obeyed(&["mutate", "good", "--list", "--evidence", evidence]), Ok(Exit::Ok));
+}
+
+#[test]
 fn gc_removes_old_runs() {
     let (guard, _runs) = played(&["good", "good", "bad"]);
     let evidence = guard.path().to_str().unwrap();
     let command = parsed(&["gc", "--keep", "0", "--evidence", evidence]).unwrap();
     assert_eq!(
-        obey(command, TABLE, &Arc::default(), &Progress::silent()).map_err(|e| e.to_string()),
+        obey(command, TABLE, MUTATIONS, &Arc::default(), &Progress::silent())
+            .map_err(|e| e.to_string()),
         Ok(Exit::Ok)
     );
     let left = feeder_scenario::gc(guard.path().try_into().unwrap(), 0).unwrap();

@@ -20,17 +20,15 @@ struct Told {
     started: String,
 }
 
-/// The newest green runs in the directory in which a run lies, the newest first. What cannot be read is no green run.
-pub(super) fn beside(run: &Utf8Path) -> Vec<Green> {
-    let Some(entries) = run.parent().and_then(|runs| runs.read_dir_utf8().ok()) else {
-        return Vec::new();
-    };
+/// The newest green runs in a directory of runs, the newest first. What cannot be read is no green run, nor is one that has
+/// no report yet.
+pub(super) fn among(runs: &Utf8Path) -> Vec<Green> {
+    let Ok(entries) = runs.read_dir_utf8() else { return Vec::new() };
     let mut dirs: Vec<Utf8PathBuf> = entries
         .filter_map(Result::ok)
         // `latest` is a link to one of them.
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
         .map(|entry| entry.path().to_owned())
-        .filter(|dir| dir.file_name() != run.file_name())
         .collect();
     // Their names begin with the time.
     dirs.sort_unstable_by(|a, b| b.cmp(a));

@@ -83,9 +83,10 @@ impl Kind {
     }
 }
 
-/// Compares a run that failed with up to three newest green ones of its scenario, which lie beside it.
-pub fn explain(now: &[Record], dir: &Utf8Path) -> Explanation {
-    let found = greens::beside(dir);
+/// Compares a run that failed with up to three newest green ones of its scenario, in the directory in which their evidence
+/// lies.
+pub fn explain(now: &[Record], runs: &Utf8Path) -> Explanation {
+    let found = greens::among(runs);
     let records: Vec<&[Record]> = found.iter().map(|green| green.records.as_slice()).collect();
     Explanation {
         green: found.first().map(|green| green.started.clone()),

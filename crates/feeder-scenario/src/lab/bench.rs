@@ -2,17 +2,21 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
 };
 
 use camino::Utf8PathBuf;
 use feeder_cluster::Cluster;
-use feeder_lan::Lan;
+use feeder_lan::{Lan, RogueDhcp};
 use feeder_machine::Profile;
 use feeder_modules::Access;
 use feeder_remote::UserConfig;
 
-use crate::{Deadline, Story};
+use crate::{Budget, Deadline, Story};
 
 /// How long the master may take to show up at its new address, in vCPU seconds.
 const NEW_ADDRESS: u64 = 60;
@@ -21,6 +25,8 @@ pub(crate) struct Bench {
     pub(crate) story: Story,
     pub(crate) cluster: Cluster,
     pub(crate) lan: Lan,
+    /// DHCP servers that should not be there.
+    pub(crate) dhcp_servers: Mutex<Vec<RogueDhcp>>,
     /// The machine under the workers. The master is always on the usual one, which has a disk that can be
     /// snapshotted and a faster network.
     pub(crate) machine: Profile,
@@ -28,6 +34,8 @@ pub(crate) struct Bench {
     pub(crate) serial0: String,
     /// How much more work the machine makes of everything, against the usual one.
     pub(crate) slowness: u64,
+    /// Budgets are divided by this: what is broken on purpose need not be waited for as long.
+    pub(crate) haste: AtomicU32,
     pub(crate) identity: Utf8PathBuf,
     pub(crate) known_hosts: Utf8PathBuf,
     pub(crate) forwards: BTreeMap<String, std::net::SocketAddr>,
@@ -50,6 +58,12 @@ impl Bench {
                 && Deadline::new(start, budget).expired(now).is_none()
         });
         access
+    }
+
+    /// A budget in vCPU seconds of the usual machine, on this one.
+    pub(crate) fn budget(&self, seconds: u64) -> Budget {
+        let usual = Duration::from_secs(seconds * self.slowness);
+        Budget(usual / self.haste.load(Ordering::Relaxed))
     }
 
     /// The QEMU machine under a node.

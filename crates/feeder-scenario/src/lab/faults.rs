@@ -2,16 +2,16 @@
 
 use std::{
     sync::{
-        Arc, Weak,
+        Arc,
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     time::Duration,
 };
 
-use feeder_lan::{Fault, FaultId};
+use feeder_lan::{Fault, FaultId, RogueDhcpConfig};
 
 use super::{Lab, bench::Bench, node::Node};
-use crate::{Class, Event, OrFail, Record, Steps, Story, Verdict};
+use crate::{Class, Event, OrFail, Record, Steps, Verdict, clock::locked};
 
 /// When something goes wrong.
 pub enum When {
@@ -27,6 +27,8 @@ pub enum Mishap {
     Fault(Fault),
     /// A node loses its power. Nothing happens when it has none.
     PowerCut(Node),
+    /// A second DHCP server comes, under this name, and stays.
+    DhcpServer(String, RogueDhcpConfig),
 }
 
 enum Message {
@@ -80,6 +82,14 @@ impl Lab {
         Ok(())
     }
 
+    /// Something goes wrong now.
+    ///
+    /// # Errors
+    /// It contradicts itself or what there is.
+    pub fn now(&self, mishap: Mishap) -> Verdict {
+        happens(self.bench(), mishap)
+    }
+
     /// Something goes wrong at its time, while the scenario goes on.
     pub fn at(&mut self, when: When, mishap: Mishap) {
         let (sender, receiver) = channel();
@@ -100,8 +110,11 @@ impl Lab {
         let (bench, story) = (Arc::downgrade(self.bench()), self.story().clone());
         // Ends when it has happened or the script is dropped.
         drop(std::thread::Builder::new().name("mishap".into()).spawn(move || {
-            if due(&receiver, after) {
-                happens(&bench, &story, mishap);
+            if due(&receiver, after)
+                && let Some(bench) = bench.upgrade()
+                && let Err(failure) = happens(&bench, mishap)
+            {
+                story.note(format!("what should have gone wrong did not: {failure}"));
             }
         }));
     }
@@ -116,18 +129,22 @@ fn due(receiver: &Receiver<Message>, after: Option<Duration>) -> bool {
     }
 }
 
-fn happens(bench: &Weak<Bench>, story: &Story, mishap: Mishap) {
-    let Some(bench) = bench.upgrade() else { return };
-    let done = match mishap {
-        Mishap::Fault(fault) => inject(&bench, fault).map(drop),
+fn happens(bench: &Bench, mishap: Mishap) -> Verdict {
+    match mishap {
+        Mishap::Fault(fault) => inject(bench, fault).map(drop),
         Mishap::PowerCut(node) => {
             bench.lan.comment(&format!("power cut: {}", node.name()));
-            node.power_off_because(Some("as the script says"));
+            node.cut_power_if_on();
             Ok(())
         }
-    };
-    if let Err(failure) = done {
-        story.note(format!("what should have gone wrong did not: {failure}"));
+        Mishap::DhcpServer(name, config) => {
+            let text = format!("a second DHCP server: {name}, {}", config.address);
+            let server = bench.lan.rogue_dhcp(&name, config);
+            locked(&bench.dhcp_servers)
+                .push(server.or_fail(Class::Scenario, "cannot add a DHCP server")?);
+            bench.story.emit(None, Event::Fault { text });
+            Ok(())
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
     panic::Location,
-    sync::Arc,
+    sync::{Arc, Mutex, atomic::AtomicU32},
 };
 
 use camino::Utf8PathBuf;
@@ -38,7 +38,8 @@ pub use self::{
     provision::Provision,
 };
 use crate::{
-    Class, Desk, Event, Failure, OrFail, Role, Stage, StageOptions, Steps, Story, Verdict,
+    Class, Desk, Event, Failure, Mutation, OrFail, Role, Stage, StageOptions, Steps, Story,
+    Verdict,
     snapshot::{Chain, DEFAULT_LIMIT, Shelf},
     stage::{Decided, Reuse},
     wire,
@@ -69,6 +70,7 @@ pub struct Lab {
     capture: Utf8PathBuf,
     prefix: Prefix,
     script: faults::Script,
+    mutation: Option<Mutation<Lab>>,
 }
 
 impl std::fmt::Debug for Lab {
@@ -223,9 +225,11 @@ impl Stage for Lab {
         let bench = Arc::new(Bench {
             story: story.clone(),
             lan,
+            dhcp_servers: Mutex::default(),
             machine,
             serial0: "ttyAMA0".to_owned(),
             slowness: if slow { 8 } else { 1 },
+            haste: AtomicU32::new(1),
             identity: images.ssh_key.clone(),
             known_hosts: dir.file("known_hosts"),
             forwards,
@@ -270,7 +274,12 @@ impl Stage for Lab {
             capture,
             prefix,
             script: faults::Script::default(),
+            mutation: None,
         })
+    }
+
+    fn mutate(&mut self, mutation: Mutation<Self>) {
+        self.mutation = Some(mutation);
     }
 
     fn desk(&self) -> Arc<dyn Desk> {

@@ -21,9 +21,7 @@ use super::{
     firmware::{BootRecord, netboot},
     guest::{MachineGuest, watch_console},
 };
-use crate::{
-    Budget, Class, Failure, Firmware, OrFail, Poll, PowerEnd, Verdict, WaitSpec, clock::locked,
-};
+use crate::{Class, Failure, Firmware, OrFail, Poll, PowerEnd, Verdict, WaitSpec, clock::locked};
 
 /// From power to a login, in vCPU seconds of an untuned boot with room to spare.
 const BOOT: u64 = 240;
@@ -485,12 +483,5 @@ impl Node {
 
     pub(crate) fn forget_connection(&self) {
         locked(&self.shared.state).ssh = None;
-    }
-}
-
-impl Bench {
-    /// A budget in vCPU seconds of the usual machine, on this one.
-    pub(crate) fn budget(&self, seconds: u64) -> Budget {
-        Budget::seconds(seconds * self.slowness)
     }
 }

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
     panic::Location,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
 use feeder_lan::LanState;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Lab, saved::SavedNode, ssh_forward};
 use crate::{
-    Class, Failure, OrFail, Reading, Record, Steps, Verdict,
+    Class, Failure, Mutation, OrFail, Reading, Record, Steps, Verdict, mutation,
     snapshot::{Chain, Code, Entry, Live, Next},
 };
 
@@ -96,6 +96,9 @@ impl Lab {
     ) -> Verdict {
         let story = self.story().clone();
         let next = self.prefix.next(&name, at);
+        if let Some(mutation) = self.mutation.take_if(|mutation| mutation.before == name) {
+            self.break_it(&mutation)?;
+        }
         if !story.pauses_before(&name)
             && let Some(entry) = self.prefix.find(&next)?
             && let Some(saved) = saved(&entry)
@@ -124,6 +127,14 @@ impl Lab {
             story.note(format!("this state and later ones are not kept: {failure}"));
         }
         Ok(())
+    }
+
+    /// Breaks something before a step. From here on the run is none that anything could be taken over from.
+    fn break_it(&mut self, mutation: &Mutation<Self>) -> Verdict {
+        self.go_on_from_found()?;
+        self.prefix.ended = true;
+        self.bench().haste.store(mutation::HASTE, Ordering::Relaxed);
+        mutation.plant(self)
     }
 
     /// Keeps the state that the cluster is in. Its processors stand still meanwhile.

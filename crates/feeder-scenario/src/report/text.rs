@@ -84,6 +84,7 @@ impl Report {
             row(text, "of that reused from earlier runs", self.reused)?;
         }
         row(text, "in all", self.took + self.reused)?;
+        self.own_work(text)?;
         for NodeReport { name, guest, phases } in &self.nodes {
             writeln!(text, "\n{name}: {} of vCPU time", elapsed(*guest))?;
             for phase in phases {
@@ -105,6 +106,20 @@ impl Report {
             writeln!(text, "  {of:<15} {version}")?;
         }
         Ok(())
+    }
+}
+
+impl Report {
+    /// The CPU time that went into the LAN and the harness, against that of the machines in the same time.
+    fn own_work(&self, text: &mut String) -> fmt::Result {
+        let all = (self.own + self.took.guest).as_secs_f64();
+        if self.own.is_zero() || all == 0.0 {
+            return Ok(());
+        }
+        let share = 100.0 * self.own.as_secs_f64() / all;
+        let label = "CPU time of LAN, twin and harness (without ssh and other programs)";
+        let own = format!("{}, {share:.1} %", elapsed(self.own));
+        writeln!(text, "  {label:<WIDTH$}{own:>22}")
     }
 }
 

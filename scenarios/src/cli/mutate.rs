@@ -1,0 +1,119 @@
+//! `scenario mutate`: breaks one thing at a time, and keeps the score.
+
+use clap::Args;
+use feeder_process::interrupt;
+use feeder_scenario::{
+    Attended, Class, Ending, Failure, Mutated, Mutation, Noticed, Scenario, Stage, mutate,
+};
+use feeder_ui::{Exit, Expected};
+
+use super::{How, Scene, output, reuse, say};
+
+/// Mutated runs whose evidence is kept: more than there are mutations.
+const KEEP_RUNS: usize = 100;
+/// So many of so many must be named by the first line.
+const NAMED: (usize, usize) = (4, 5);
+
+#[derive(Debug, Args)]
+pub(super) struct Mutate {
+    /// The scenario
+    #[arg(index = 1)]
+    name: String,
+    /// Words of the mutations to make [default: all of the scenario]
+    #[arg(index = 2, value_name = "WORDS")]
+    only: Vec<String>,
+    /// Say which mutations there are, and make none
+    #[arg(long)]
+    list: bool,
+    #[command(flatten)]
+    how: How,
+}
+
+impl Mutate {
+    pub(super) fn obey<S: Stage>(self, scene: &Scene<'_, S>) -> Result<Exit, Box<dyn Expected>> {
+        let wanted = self.wanted(scene)?;
+        if self.list {
+            let table = wanted.iter().map(|mutation| (mutation.name, mutation.before));
+            say(&output::mutations(table, scene.format))?;
+            return Ok(Exit::Ok);
+        }
+        let scenario = scene.scenarios.iter().find(|scenario| scenario.name == self.name);
+        let Some(scenario) = scenario else { return Ok(Exit::Input) };
+        self.passes_unbroken(scene, scenario)?;
+        let mut options = scene.options(&self.how, Attended::No, None);
+        options.keep_runs = KEEP_RUNS;
+        let mut made: Vec<(&str, Mutated)> = Vec::new();
+        for (number, mutation) in (1..).zip(&wanted) {
+            if interrupt::requested() {
+                break;
+            }
+            let mutated = mutate(scenario, **mutation, &options)?;
+            let line = output::mutated(number, wanted.len(), mutation.name, &mutated);
+            match scene.format {
+                super::Format::Human => say(&line)?,
+                super::Format::Json => scene.progress.note(line.trim_end()),
+            }
+            made.push((mutation.name, mutated));
+        }
+        say(&output::score(&made, scene.format))?;
+        Ok(if interrupt::requested() { Exit::Interrupted } else { exit(&made) })
+    }
+
+    /// The mutations that are asked for.
+    fn wanted<S: Stage>(
+        &self,
+        scene: &Scene<'_, S>,
+    ) -> Result<Vec<&'static Mutation<S>>, Box<dyn Expected>> {
+        let of = scene.mutations.iter().find(|(scenario, _)| *scenario == self.name);
+        let all = of.map_or(&[][..], |(_, mutations)| *mutations);
+        let unknown = self.only.iter().find(|words| !all.iter().any(|m| m.name.contains(*words)));
+        if all.is_empty() || unknown.is_some() {
+            let words = unknown.map(|words| format!(" with \"{words}\" in its name"));
+            let what = format!("{} has no mutation{}", self.name, words.unwrap_or_default());
+            let hint = format!("cargo xtask scenario mutate {} --list", self.name);
+            return Err(Failure::scenario(what).with_hint(hint).into());
+        }
+        let asked = |mutation: &&Mutation<S>| {
+            self.only.is_empty() || self.only.iter().any(|words| mutation.name.contains(words))
+        };
+        Ok(all.iter().filter(asked).collect())
+    }
+
+    /// A mutation says something only where the scenario passes without it; and that run is what mutated ones are compared with.
+    fn passes_unbroken<S: Stage>(
+        &self,
+        scene: &Scene<'_, S>,
+        scenario: &Scenario<S>,
+    ) -> Result<(), Box<dyn Expected>> {
+        let options = scene.options(&self.how, Attended::No, None);
+        let freshness = reuse::Freshness::default();
+        let known = freshness.look(scenario, &options.stage)?;
+        let proven = freshness.proven(&known);
+        // A proof from elsewhere is no green run among the evidence here.
+        let here = options.root.join(scenario.name).canonicalize_utf8();
+        if proven.is_some_and(|ran| here.is_ok_and(|here| ran.dir.starts_with(here))) {
+            return Ok(());
+        }
+        let ran = feeder_scenario::run(scenario, &freshness.options(&known, &options))?;
+        if ran.report.verdict == Ending::Passed {
+            return reuse::remember(scenario, &options.stage, &known, &ran);
+        }
+        let class = ran.report.failure.as_ref().map_or(Class::Harness, |failure| failure.class);
+        let mut failure = Failure::new(class, format!("{} does not pass as it is", self.name));
+        failure.details.push(ran.report.conclusion(&ran.dir));
+        Err(failure.into())
+    }
+}
+
+/// All must be noticed, and most of them named.
+fn exit(made: &[(&str, Mutated)]) -> Exit {
+    let count = |is: Noticed| made.iter().filter(|(_, mutated)| mutated.outcome == is).count();
+    let (of, all) = NAMED;
+    if count(Noticed::Unknown) > 0 {
+        Exit::Harness
+    } else if count(Noticed::Survived) > 0 || count(Noticed::Named) * all < made.len() * of {
+        Exit::Scenario
+    } else {
+        Exit::Ok
+    }
+}
