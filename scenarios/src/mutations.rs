@@ -15,6 +15,8 @@ const CONFINED: &str = "it may not write to its generation nor mount another's s
 const THIRD_TIME: &str = "provision a third time";
 const MASTER: &str = "cluster00";
 const WORKER: &str = "cluster01";
+/// The master's offer, on the wire or as the firmware hears it.
+const OFFER: &[&str] = &["cluster00 → cluster01   OFFER", "hears the OFFER of 192.168.10.100"];
 /// How the second DHCP server is called on the LAN.
 const INTRUDER: &str = "intruder";
 
@@ -57,7 +59,7 @@ pub static NETBOOT: &[Mutation<Lab>] = &[
         "dnsmasq does not run",
         NETBOOTS,
         |lab| on_master(lab, "systemctl stop dnsmasq"),
-        (WORKER, &["cluster00 → cluster01   OFFER"]),
+        (WORKER, OFFER),
     ),
     broken(
         "another text in option 43",
@@ -69,13 +71,13 @@ pub static NETBOOT: &[Mutation<Lab>] = &[
         "no boot menu in the offer",
         NETBOOTS,
         |lab| dnsmasq(lab, "/^pxe-service/d"),
-        (WORKER, &["cluster00 → cluster01   OFFER"]),
+        (WORKER, OFFER),
     ),
     broken(
         "the worker's MAC address is mistyped",
         NETBOOTS,
         |lab| dnsmasq(lab, "s/b8:27:eb:40:45:36/b8:27:eb:40:45:63/"),
-        (WORKER, &["cluster00 → cluster01   OFFER"]),
+        (WORKER, OFFER),
     ),
     broken(
         "a second boot server",

@@ -1,6 +1,8 @@
 //! A record as a line that is the same in every run in which the same happens.
 
-use crate::{Answer, Change, Dhcp, Event, Firmware, PowerEnd, Record, UnitState, Wire};
+use crate::{
+    Answer, Change, Dhcp, Event, Firmware, PowerEnd, Record, UnitState, Wire, wire::text_in,
+};
 
 /// How much a difference in a line explains. The smaller, the nearer to a cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -125,7 +127,10 @@ fn of_firmware(firmware: &Firmware) -> Option<Line> {
         ),
         Firmware::Offer { from, option43: Some(bytes), .. } => Line::new(
             format!("firmware OFFER of {from}"),
-            format!("hears the OFFER of {from}   option 43 = {bytes}"),
+            match text_in(bytes) {
+                Some(text) => format!("hears the OFFER of {from}   with \"{text}\" in option 43"),
+                None => format!("hears the OFFER of {from}   option 43 = {bytes}"),
+            },
             Weight::Says,
         ),
         // Whether it came is told by what follows.

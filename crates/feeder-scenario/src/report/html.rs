@@ -162,6 +162,7 @@ fn run_line(event: &Event) -> Option<String> {
         Event::StepFinished { number, ending, .. } => format!("step {number} {ending}"),
         Event::Prepared { what, summary } => format!("{what}: {summary}"),
         Event::Note { text } => text.clone(),
+        Event::Fault { text } => format!("fault: {text}"),
         Event::RunFinished { ending, .. } => format!("the run {ending}"),
         _ => return None,
     })

@@ -88,7 +88,7 @@ impl Decoder {
         let packet = frame::parse(bytes)?;
         self.macs.entry(packet.mac).or_insert_with(|| sender.to_owned());
         if !packet.from.0.is_unspecified() {
-            self.addresses.entry(packet.from.0).or_insert_with(|| sender.to_owned());
+            self.sends_from(packet.from.0, sender);
         }
         let (client, said) = match packet.body {
             Body::Udp(payload) if DHCP.contains(&packet.to.1) => self.dhcp(sender, payload)?,
@@ -100,6 +100,13 @@ impl Decoder {
             Body::Tcp(segment, _) => self.connection(&packet, segment)?,
         };
         self.counted(at, client, said)
+    }
+
+    /// An address is whose frames come from it: what a master leaves, a worker's firmware may be given.
+    fn sends_from(&mut self, address: Ipv4Addr, sender: &str) {
+        if self.addresses.get(&address).is_none_or(|known| known != sender) {
+            self.addresses.insert(address, sender.to_owned());
+        }
     }
 
     /// What is told of something that was said: everything for the first time, and then at every power of two.
@@ -294,6 +301,12 @@ impl<K: PartialEq, V> Recent<K, V> {
 /// Bytes as in a packet dump: `06 01 03`.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
+}
+
+/// The longest text in bytes that [`hex`] has written.
+pub(crate) fn text_in(hex: &str) -> Option<String> {
+    let bytes = hex.split(' ').map(|byte| u8::from_str_radix(byte, 16).ok());
+    dhcp::text(&bytes.collect::<Option<Vec<u8>>>()?)
 }
 
 #[cfg(test)]

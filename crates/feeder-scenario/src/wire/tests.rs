@@ -150,6 +150,17 @@ fn nfs_conversation() -> Vec<Vec<u8>> {
 }
 
 #[test]
+fn an_address_is_whose_frames_come_from_it() {
+    let leased = (Ipv4Addr::new(192, 168, 10, 50), 2048);
+    let mut decoder = decoder();
+    let ask = b"\0\x01bootcode.bin\0octet\0";
+    let mut asks =
+        |node: &str| decoder.frame(Duration::ZERO, node, &udp(leased, (MASTER_AT, TFTP), ask));
+    assert_eq!(asks("cluster00"), None, "it has the address first");
+    assert_eq!(asks("cluster01").unwrap().0.as_deref(), Some("cluster01"));
+}
+
+#[test]
 fn mounts_and_refusals() {
     let frames: Vec<_> =
         nfs_conversation().into_iter().map(|frame| (Duration::ZERO, frame)).collect();

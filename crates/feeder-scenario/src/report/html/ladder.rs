@@ -8,7 +8,7 @@ use super::{
     svg::{Anchor, Svg, fit},
     topology::Device,
 };
-use crate::{Event, Firmware, Record, Role, Wire};
+use crate::{Answer, Event, Firmware, Record, Role, Wire};
 
 const LIFELINE: f64 = 200.0;
 const COLUMN: f64 = 400.0;
@@ -125,6 +125,23 @@ impl Ladder {
                     let what =
                         if status == "ok" { What::Mount(server) } else { What::Refused(server) };
                     ladder.push(at, what, text, status.clone());
+                }
+                Event::Wire(wire @ Wire::TftpUnanswered { server, .. }) => {
+                    let server = ladder.server_named(server.clone());
+                    ladder.push(at, What::Asked(server), wire.to_string(), String::new());
+                }
+                Event::Wire(wire @ Wire::Nfs { server, answer, .. }) => {
+                    let server = ladder.server_named(server.clone());
+                    let what = match answer {
+                        Answer::Accepted => What::Mount(server),
+                        Answer::Refused => What::Refused(server),
+                        Answer::Unanswered => What::Asked(server),
+                    };
+                    ladder.push(at, what, wire.to_string(), String::new());
+                }
+                Event::Wire(wire @ Wire::Unregistered { server, .. }) => {
+                    let server = ladder.server_named(server.clone());
+                    ladder.push(at, What::Refused(server), wire.to_string(), String::new());
                 }
                 Event::Unit { .. } | Event::DeadEnd { .. } if !up => {
                     if let Some(line) = record.event.boot_line() {

@@ -159,10 +159,13 @@ impl Drawing {
     /// What is about the run as a whole and not about one machine.
     fn run_marks(&mut self, records: &[Record], height: f64) {
         for record in records.iter().filter(|record| record.node.is_none()) {
-            if let Event::Note { text } = &record.event {
-                let title = format!("{}: {text}", elapsed(record.at.wall));
-                self.svg.dot("mark note", (self.x(record.at.wall), height - 4.0), 4.0, &title);
-            }
+            let (class, text) = match &record.event {
+                Event::Note { text } => ("mark note", text),
+                Event::Fault { text } => ("mark fault", text),
+                _ => continue,
+            };
+            let title = format!("{}: {text}", elapsed(record.at.wall));
+            self.svg.dot(class, (self.x(record.at.wall), height - 4.0), 4.0, &title);
         }
     }
 
