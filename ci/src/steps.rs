@@ -134,7 +134,19 @@ pub fn steps(extent: Extent, tested: Tested) -> Vec<Step> {
         "the scenario can fail, and says why",
         &["run", "sabotage", "--cold"],
     ));
+    let sample = ["mutate", "netboot", "/etc/hosts", "unknown host", "no start file"];
+    let mutations: &[&'static str] = match extent {
+        Extent::Usual => &sample,
+        Extent::Full => &sample[..2],
+    };
+    steps.push(scenario("mutations", "what is broken on purpose is noticed and named", mutations));
     if extent == Extent::Full {
+        steps.push(Step {
+            name: "soak",
+            proves: "runs that are ended at any moment leave nothing behind",
+            work: Work::Scenario(vec!["soak", "netboot", "--runs", "100"]),
+            counted: Counted::No,
+        });
         let args = ["run", "netboot", "--machine", "raspi3b", "--cold"];
         steps.push(scenario("raspi3b", "the same with the worker on an emulated Pi 3B", &args));
     }
@@ -153,11 +165,32 @@ mod tests {
     fn the_order_is_from_quick_to_slow() {
         assert_eq!(
             names(Extent::Usual, Tested::WithNextest),
-            ["format", "tidy", "clippy", "tests", "doctests", "build", "netboot", "sabotage"]
+            [
+                "format",
+                "tidy",
+                "clippy",
+                "tests",
+                "doctests",
+                "build",
+                "netboot",
+                "sabotage",
+                "mutations"
+            ]
         );
         assert_eq!(
             names(Extent::Full, Tested::WithCargo),
-            ["format", "tidy", "clippy", "tests", "build", "netboot", "sabotage", "raspi3b"]
+            [
+                "format",
+                "tidy",
+                "clippy",
+                "tests",
+                "build",
+                "netboot",
+                "sabotage",
+                "mutations",
+                "soak",
+                "raspi3b"
+            ]
         );
     }
 

@@ -58,6 +58,8 @@ pub(super) struct Soaked {
 
 impl Soak {
     pub(super) fn obey<S: Stage>(self, scene: &Scene<'_, S>) -> Result<Exit, Box<dyn Expected>> {
+        // Beside the evidence that somebody wants to look at.
+        let root = scene.root.with_file_name("soak");
         let mut soaked = Soaked::default();
         let mut longest = Duration::ZERO;
         for number in 0..self.runs {
@@ -65,7 +67,7 @@ impl Soak {
                 return Ok(Exit::Interrupted);
             }
             let began = Instant::now();
-            let child = self.start(scene)?;
+            let child = self.start(&root, scene.format)?;
             // The first is left alone: it tells how long a run takes.
             let told = if number % 2 == 1 {
                 let (signal, name) = ENDS[number / 2 % ENDS.len()];
@@ -84,25 +86,24 @@ impl Soak {
             };
             let place = format!("{}/{}", number + 1, self.runs);
             scene.progress.note(format!("{place:>9}  {told}"));
-            let left = orphans(&scene.root)?;
+            let left = orphans(&root)?;
             soaked.left.extend(left.into_iter().map(|what| format!("after run {place}: {what}")));
         }
-        soaked.last = feeder_scenario::gc(&scene.root, super::KEEP_RUNS)?;
+        soaked.last = feeder_scenario::gc(&root, super::KEEP_RUNS)?;
         reuse::gc(reuse::LIMIT_GIB)?;
-        soaked.left.extend(remains(&scene.root)?);
+        soaked.left.extend(remains(&root)?);
         say(&output::soaked(&soaked, scene.format))?;
         Ok(if soaked.left.is_empty() && soaked.failed == 0 { Exit::Ok } else { Exit::Harness })
     }
 
-    fn start<S: Stage>(&self, scene: &Scene<'_, S>) -> Result<Child, Box<dyn Expected>> {
+    fn start(&self, root: &Utf8Path, format: Format) -> Result<Child, Box<dyn Expected>> {
         let program = std::env::current_exe().map_err(|error| host("find this program", &error))?;
         let how = if self.cold { "--cold" } else { "--again" };
-        let format = match scene.format {
+        let format = match format {
             Format::Human => "text",
             Format::Json => "json",
         };
-        let root = scene.root.as_str();
-        let arguments = ["run", &self.name, how, "--evidence", root, "--format", format];
+        let arguments = ["run", &self.name, how, "--evidence", root.as_str(), "--format", format];
         let child = Cmd::new(program).args(arguments).spawn();
         child.map_err(|error| Failure::host(format!("cannot start a run: {error}")).into())
     }
