@@ -28,10 +28,10 @@ use smoltcp::wire::{
     Ipv4Repr, UdpPacket, UdpRepr,
 };
 
+pub(crate) use self::device::Device;
 pub(crate) use self::dhcp::{DhcpConfig, DhcpServer, SERVER_PORT};
 pub(crate) use self::forward::Source;
 
-use self::device::Device;
 use self::dhcp::Reply;
 use self::forward::Forwards;
 use self::http_server::HttpServer;
