@@ -57,6 +57,15 @@ pub fn udp(frame: &[u8]) -> Option<Udp<'_>> {
     })
 }
 
+/// True if the checksums of an IPv4 frame with a UDP datagram are right; UDP may do without (RFC 768).
+pub(crate) fn is_sound_udp(frame: &[u8]) -> bool {
+    ipv4(frame).is_some_and(|ip| {
+        let (from, to) = (ip.src_addr().into(), ip.dst_addr().into());
+        ip.verify_checksum()
+            && UdpPacket::new_checked(ip.payload()).is_ok_and(|udp| udp.verify_checksum(&from, &to))
+    })
+}
+
 /// Source and destination port of a TCP segment in an IPv4 frame. `None` for anything else.
 pub fn tcp_ports(frame: &[u8]) -> Option<(u16, u16)> {
     let ip = ipv4(frame)?;

@@ -97,7 +97,8 @@ impl Rogue {
         if let Some(asker) = frame::arp_request(bytes, self.address) {
             return Some(frame::arp_reply((self.mac, self.address), asker));
         }
-        let request = frame::udp(bytes).filter(|udp| udp.destination.1 == SERVER_PORT)?;
+        let request = frame::udp(bytes)
+            .filter(|udp| udp.destination.1 == SERVER_PORT && frame::is_sound_udp(bytes))?;
         let reply = self.dhcp.handle(now, request.payload)?;
         Some(dhcp_frame((self.mac, self.address), &reply))
     }

@@ -339,15 +339,16 @@ fn tshark_reads_what_faults_did() {
 
 #[test]
 fn a_guest_gets_through_a_bad_link() {
-    let content: Vec<u8> = (0..100_000u32).map(|n| (n % 251) as u8).collect();
+    let content: Vec<u8> = (0..200_000u32).map(|n| (n % 251) as u8).collect();
     let bench = lan_with(|dir, config| {
         std::fs::write(dir.join("f"), &content).expect("a file");
         config.router.http_root = Some(dir.to_owned());
     });
     for kind in [
-        FaultKind::Loss(Probability::percent(1)),
+        FaultKind::Loss(Probability::percent(2)),
         FaultKind::Corrupt(Probability::percent(2)),
-        FaultKind::Duplicate(Probability::percent(20)),
+        FaultKind::Duplicate(Probability::percent(5)),
+        FaultKind::Jitter(Duration::from_millis(3)),
     ] {
         inject(&bench, Fault::on("guest", kind));
     }

@@ -523,3 +523,6 @@ impl Attached {
         stats
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,12 +10,14 @@ use super::dice::{Dice, Way};
 use super::text::span;
 use super::tftp::{SavedTransfer, Transfers};
 use super::{Direction, Fault, FaultCounts, FaultId, FaultKind, FaultReport, Place, Traffic};
-use crate::frame::HEADER;
+use crate::frame::{HEADER, is_arp};
 
 /// Frames of which a fault remembers how often each came. One that comes again after that meets the same fate again.
 const REMEMBERED: usize = 1 << 20;
 /// At most this many bits of a frame are turned over.
 const FLIPS: u64 = 3;
+/// Bits in the words over which the Internet checksum is a sum. The header is a whole number of them.
+const WORD: usize = 16;
 
 /// A link that a frame crosses.
 #[derive(Debug, Clone, Copy)]
@@ -241,6 +243,9 @@ impl Active {
             FaultKind::Duplicate(often) => {
                 often.happens(chance.roll(0)).then_some(Done::Duplicated)
             }
+            FaultKind::Corrupt(often) if is_arp(frame) => {
+                often.happens(chance.roll(0)).then_some(Done::Lost)
+            }
             FaultKind::Corrupt(often) => {
                 let flips = || flips(&chance, frame.len());
                 often.happens(chance.roll(0)).then(flips).flatten().map(Done::Corrupted)
@@ -345,6 +350,9 @@ impl Chance {
 }
 
 /// Different bits behind the header, sorted. `None`: there are none.
+///
+/// No two have the same place in their 16-bit words: they could cancel each other out in the Internet checksum (RFC 1071).
+/// Nothing else protects TCP, and a connection that has believed a damaged acknowledgement never goes on.
 fn flips(chance: &Chance, length: usize) -> Option<Vec<usize>> {
     let bits = length.checked_sub(HEADER)? * 8;
     if bits == 0 {
@@ -353,8 +361,9 @@ fn flips(chance: &Chance, length: usize) -> Option<Vec<usize>> {
     let count = 1 + chance.roll(1) % FLIPS;
     let mut flips: Vec<usize> =
         (0..count).map(|n| HEADER * 8 + below(bits, chance.roll(2 + n as u32))).collect();
+    flips.sort_by_key(|bit| bit % WORD);
+    flips.dedup_by_key(|bit| *bit % WORD);
     flips.sort_unstable();
-    flips.dedup();
     Some(flips)
 }
 

@@ -66,7 +66,9 @@ pub enum FaultKind {
         /// For how long.
         by: Duration,
     },
-    /// Some of its bits are turned over, this often. The Ethernet header stays, so it still arrives.
+    /// Some of its bits are turned over, this often. The Ethernet header stays, so it still arrives, and checksums of IP, TCP
+    /// and UDP tell. ARP has none and would be believed, for a minute or so: such a frame is lost, as on a real wire, where the
+    /// frame check sequence tells.
     Corrupt(Probability),
     /// Nothing passes.
     Cut,

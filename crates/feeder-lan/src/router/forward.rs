@@ -18,7 +18,8 @@ const CONNECTIONS: usize = 256;
 const BUFFER: usize = 256 * 1024;
 /// How long a guest may take to accept a connection. Its first packets may well be lost: TCP tries again after 1, 2, 4, 8 s.
 const CONNECT_TIME: Duration = Duration::from_secs(30);
-/// How often a silent guest is asked whether it still knows the connection: one that was restarted answers with a reset.
+/// How often a silent guest is asked whether it still knows the connection: one that was restarted answers with a reset. It
+/// also gets an end across of which smoltcp has lost sight, as in `http_server::close`.
 const KEEP_ALIVE: smoltcp::time::Duration = smoltcp::time::Duration::from_secs(15);
 /// How long a guest may take to acknowledge the end of a connection.
 const CLOSE_TIME: smoltcp::time::Duration = smoltcp::time::Duration::from_secs(300);

@@ -19,6 +19,10 @@ const WAITING: usize = 16;
 const CONNECTIONS: usize = 64;
 const RECEIVE_BUFFER: usize = 16 * 1024;
 const SEND_BUFFER: usize = 256 * 1024;
+/// After closing: how often a silent client is asked for a sign of life. See [`close`].
+const KEEP_ALIVE: smoltcp::time::Duration = smoltcp::time::Duration::from_secs(1);
+/// How long a client may stay silent after the connection was closed on this side.
+const CLOSE_TIME: smoltcp::time::Duration = smoltcp::time::Duration::from_secs(300);
 
 /// The server and its connections.
 #[derive(Debug)]
@@ -127,7 +131,7 @@ impl Connection {
                 return moved;
             }
             if self.last {
-                socket.close();
+                close(socket);
                 return moved;
             }
             match http::parse(&self.requests) {
@@ -142,7 +146,7 @@ impl Connection {
                 Parsed::Incomplete => {
                     // The client has sent all it wanted to, and has its answers.
                     if !socket.may_recv() && socket.may_send() {
-                        socket.close();
+                        close(socket);
                         return true;
                     }
                     return moved;
@@ -222,4 +226,15 @@ impl Connection {
         }
         self.last = !keep_alive;
     }
+}
+
+/// Ends a connection when all has been sent.
+///
+/// Without the keep-alive, the end may never be told: when only the FIN is missing, the third duplicate acknowledgement (a
+/// link that duplicates or reorders frames makes many) has smoltcp 0.14 drop its retransmission timer for a fast
+/// retransmission, which finds no data to send. A due keep-alive then carries the FIN, and starts the timer again.
+fn close(socket: &mut Socket<'_>) {
+    socket.set_keep_alive(Some(KEEP_ALIVE));
+    socket.set_timeout(Some(CLOSE_TIME));
+    socket.close();
 }

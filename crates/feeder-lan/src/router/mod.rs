@@ -28,10 +28,10 @@ use smoltcp::wire::{
     Ipv4Repr, UdpPacket, UdpRepr,
 };
 
+pub(crate) use self::device::Device;
 pub(crate) use self::dhcp::{DhcpConfig, DhcpServer, SERVER_PORT};
 pub(crate) use self::forward::Source;
 
-use self::device::Device;
 use self::dhcp::Reply;
 use self::forward::Forwards;
 use self::http_server::HttpServer;
@@ -147,6 +147,9 @@ impl Router {
         // DHCP is answered beside the stack: replies go to clients that have no address yet, which ARP cannot find.
         match frame::udp(bytes) {
             Some(udp) if udp.destination.1 == dhcp::SERVER_PORT => {
+                if !frame::is_sound_udp(bytes) {
+                    return; // damaged on its way
+                }
                 if let Some(reply) = self.dhcp.handle(now, udp.payload) {
                     self.device.send(dhcp_frame((ROUTER_MAC, self.address), &reply));
                 }
@@ -254,16 +257,20 @@ impl Router {
 /// A frame from the DHCP server to a client.
 pub(crate) fn dhcp_frame((mac, server): (Mac, Ipv4Addr), reply: &Reply) -> Vec<u8> {
     let udp = UdpRepr { src_port: dhcp::SERVER_PORT, dst_port: dhcp::CLIENT_PORT };
+    udp_frame((mac, server), (reply.mac, reply.address), udp, &reply.payload)
+}
+
+fn udp_frame(from: (Mac, Ipv4Addr), to: (Mac, Ipv4Addr), udp: UdpRepr, payload: &[u8]) -> Vec<u8> {
     let ip = Ipv4Repr {
-        src_addr: server,
-        dst_addr: reply.address,
+        src_addr: from.1,
+        dst_addr: to.1,
         next_header: IpProtocol::Udp,
-        payload_len: udp.header_len() + reply.payload.len(),
+        payload_len: udp.header_len() + payload.len(),
         hop_limit: 64,
     };
     let ethernet = EthernetRepr {
-        src_addr: EthernetAddress(mac),
-        dst_addr: EthernetAddress(reply.mac),
+        src_addr: EthernetAddress(from.0),
+        dst_addr: EthernetAddress(to.0),
         ethertype: EthernetProtocol::Ipv4,
     };
     let checksums = ChecksumCapabilities::default();
@@ -274,10 +281,10 @@ pub(crate) fn dhcp_frame((mac, server): (Mac, Ipv4Addr), reply: &Reply) -> Vec<u
     ip.emit(&mut packet, &checksums);
     udp.emit(
         &mut UdpPacket::new_unchecked(packet.payload_mut()),
-        &server.into(),
-        &reply.address.into(),
-        reply.payload.len(),
-        |payload| payload.copy_from_slice(&reply.payload),
+        &from.1.into(),
+        &to.1.into(),
+        payload.len(),
+        |to| to.copy_from_slice(payload),
         &checksums,
     );
     bytes
@@ -338,6 +345,30 @@ mod tests {
         assert_eq!(host.read(&mut [0]).expect_err("given up").kind(), ErrorKind::ConnectionReset);
         router.run(Duration::from_secs(31));
         assert_eq!(router.due(Duration::from_secs(31)), None, "nothing is left of it");
+    }
+
+    #[test]
+    fn a_damaged_dhcp_request_is_not_answered() {
+        let mut router = router();
+        let mut discover = vec![0; 240];
+        discover[..3].copy_from_slice(&[1, 1, 6]); // BOOTREQUEST of a client on Ethernet
+        discover[28..34].copy_from_slice(&[2, 0, 0, 0, 0, 1]);
+        discover[236..].copy_from_slice(&[0x63, 0x82, 0x53, 0x63]);
+        discover.extend([53, 1, 1, 255]);
+        let mut bytes = request(discover);
+        router.receive(Duration::ZERO, &bytes);
+        assert_eq!(frames(&mut router).len(), 1, "an offer");
+        // Its hardware address.
+        bytes[HEADER + 20 + 8 + 30] ^= 1;
+        router.receive(Duration::ZERO, &bytes);
+        assert_eq!(frames(&mut router).len(), 0);
+    }
+
+    /// A frame from a DHCP client.
+    fn request(payload: Vec<u8>) -> Vec<u8> {
+        let udp = UdpRepr { src_port: dhcp::CLIENT_PORT, dst_port: dhcp::SERVER_PORT };
+        let client = ([2, 0, 0, 0, 0, 1], Ipv4Addr::UNSPECIFIED);
+        udp_frame(client, (frame::BROADCAST, Ipv4Addr::BROADCAST), udp, &payload)
     }
 
     #[test]

@@ -13,8 +13,8 @@ use smoltcp::phy::{self, DeviceCapabilities, Medium};
 use smoltcp::socket::{dhcpv4, dns, tcp};
 use smoltcp::wire::{DnsQueryType, EthernetAddress, IpAddress, IpCidr, Ipv4Cidr};
 
-/// Longer than anything here takes, also on a busy machine.
-pub const LONG: Duration = Duration::from_secs(60);
+/// Longer than anything here takes, also on a busy machine and with TCP's pauses on a bad link, which grow to a minute.
+pub const LONG: Duration = Duration::from_secs(180);
 
 pub const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 168, 50, 1);
 

@@ -2,9 +2,11 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
+use smoltcp::wire::checksum;
 
 use super::*;
 use crate::fault::Probability;
+use crate::frame;
 
 const NOW: Duration = Duration::from_secs(1);
 const A: Crossing<'_> = Crossing::Leaving { from: "a" };
@@ -85,9 +87,10 @@ proptest! {
         }
     }
 
-    /// The header stays, the length stays, and something behind the header changes.
+    /// The header stays, the length stays, and something behind the header changes, which the Internet checksum finds.
     #[test]
     fn corruption_spares_the_header(seed in any::<u64>(), frame in prop::collection::vec(any::<u8>(), HEADER..80)) {
+        prop_assume!(!is_arp(&frame));
         let mut faults = faults(seed, [Fault::on("a", FaultKind::Corrupt(Probability::ALWAYS))]);
         let fate = faults.cross(NOW, A, &frame);
         let [Delivery { delay: Duration::ZERO, bytes }] = &fate.deliveries[..] else {
@@ -101,6 +104,7 @@ proptest! {
         prop_assert_eq!(&bytes[..HEADER], &frame[..HEADER]);
         let flipped: u32 = bytes.iter().zip(&frame).map(|(a, b)| (a ^ b).count_ones()).sum();
         prop_assert!((1..=3).contains(&flipped));
+        prop_assert_ne!(checksum::data(&bytes[HEADER..]), checksum::data(&frame[HEADER..]));
     }
 
     /// Whatever is asked for happens about that often.
@@ -123,6 +127,15 @@ proptest! {
             prop_assert!((share - p).abs() <= 6.0 * (p * (1.0 - p) / 4000.0).sqrt(), "{share} for {p}");
         }
     }
+}
+
+#[test]
+fn what_has_no_checksum_is_lost_when_it_is_damaged() {
+    let mut faults = faults(1, [Fault::on("a", FaultKind::Corrupt(Probability::ALWAYS))]);
+    let arp = frame::arp_reply(([2; 6], Ipv4Addr::LOCALHOST), ([4; 6], Ipv4Addr::BROADCAST));
+    let fate = faults.cross(NOW, A, &arp);
+    assert_eq!((fate.deliveries.len(), fate.counts.lost), (0, 1));
+    assert_eq!(fate.counts.corrupted, 0);
 }
 
 #[test]
