@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use feeder_scenario::{
-    Event, Failure, Fault, Firmware, Lab, Mishap, Mutation, Named, Probability, RogueDhcpConfig,
-    Traffic, Verdict, When,
+    Class, Event, Failure, Fault, Firmware, Lab, Mishap, Mutation, Named, Probability,
+    RogueDhcpConfig, Traffic, Verdict, When,
 };
 
 const PROVISION: &str = "provision the master from nothing";
@@ -26,7 +26,8 @@ const fn broken(
     plant: fn(&mut Lab) -> Verdict,
     (node, words): (&'static str, &'static [&'static str]),
 ) -> Mutation<Lab> {
-    Mutation { name, before, plant, names: Named { node, words } }
+    let class = Class::Product;
+    Mutation { name, before, plant, names: Named { class, node, words } }
 }
 
 /// All of them, those of the master's own first, then along a worker's boot.
@@ -234,6 +235,16 @@ pub static NETBOOT: &[Mutation<Lab>] = &[
         },
         (WORKER, &["ssh.service"]),
     ),
+    Mutation {
+        name: "the worker's emulator dies as its system starts",
+        before: NETBOOTS,
+        plant: |lab| {
+            let worker = lab.node(WORKER)?;
+            lab.at(When::comes_to(WORKER, "systemd"), Mishap::Crash(worker));
+            Ok(())
+        },
+        names: Named { class: Class::Harness, node: WORKER, words: &["its process died"] },
+    },
     broken(
         "a home that is kept in memory",
         POWER_CUT,

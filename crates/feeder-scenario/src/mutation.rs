@@ -61,9 +61,11 @@ impl<S> std::fmt::Debug for Mutation<S> {
     }
 }
 
-/// A machine, and words of which the first difference must have one.
+/// A machine, words of which the first difference must have one, and whose fault it is.
 #[derive(Debug, Clone, Copy)]
 pub struct Named {
+    /// The class of the failure.
+    pub class: Class,
     /// The machine's name.
     pub node: &'static str,
     /// Words, as they stand in what there is now or what there was then.
@@ -89,7 +91,7 @@ pub enum Outcome {
     Noticed,
     /// The run passed.
     Survived,
-    /// It could not be found out: the run failed before it was broken, or not by the product's fault, or was interrupted.
+    /// It could not be found out: the run failed before it was broken, or by somebody else's fault, or was interrupted.
     Unknown,
 }
 
@@ -153,7 +155,7 @@ fn junit<S>(
 fn outcome<S>(ran: &Ran, mutation: &Mutation<S>) -> Outcome {
     match (ran.report.verdict, &ran.report.failure) {
         (Ending::Passed, _) => Outcome::Survived,
-        (Ending::Failed, Some(failure)) if failure.class == Class::Product => {
+        (Ending::Failed, Some(failure)) if failure.class == mutation.names.class => {
             if ran.report.explanation.as_ref().is_some_and(|why| names(why, mutation.names)) {
                 Outcome::Named
             } else {

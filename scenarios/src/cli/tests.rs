@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use feeder_scenario::{Failure, Named, Steps, Story, Verdict};
+use feeder_scenario::{Class, Failure, Named, Steps, Story, Verdict};
 use feeder_ui::Progress;
 
 use super::*;
@@ -67,7 +67,7 @@ const TABLE: &[Scenario<Bare>] = &[
     },
 ];
 
-const NAMED: Named = Named { node: "lamp", words: &["dark"] };
+const NAMED: Named = Named { class: Class::Product, node: "lamp", words: &["dark"] };
 const MUTATIONS: Mutations<Bare> = &[
     (
         "good",

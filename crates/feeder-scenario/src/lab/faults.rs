@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Weak,
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     time::Duration,
@@ -27,6 +27,8 @@ pub enum Mishap {
     Fault(Fault),
     /// A node loses its power. Nothing happens when it has none.
     PowerCut(Node),
+    /// The program that emulates a node dies. Nothing happens when the node has no power.
+    Crash(Node),
     /// A second DHCP server comes, under this name, and stays.
     DhcpServer(String, RogueDhcpConfig),
 }
@@ -38,13 +40,27 @@ enum Message {
 
 /// What is still to go wrong. Dropping it calls everything off.
 #[derive(Default)]
-pub(super) struct Script(Vec<Sender<Message>>);
+pub(super) struct Script(Vec<Awaited>);
+
+/// Something that is to go wrong, or did.
+struct Awaited {
+    sender: Sender<Message>,
+    /// Whoever waits for its time has the other half.
+    waits: Weak<()>,
+}
+
+impl Script {
+    /// Whether something is still to come.
+    pub(super) fn waits(&self) -> bool {
+        self.0.iter().any(|mishap| mishap.waits.strong_count() > 0)
+    }
+}
 
 impl Drop for Script {
     fn drop(&mut self) {
         for mishap in &self.0 {
             // One that has happened does not listen any more.
-            let _over = mishap.send(Message::Stop);
+            let _over = mishap.sender.send(Message::Stop);
         }
     }
 }
@@ -106,10 +122,12 @@ impl Lab {
                 None
             }
         };
-        self.script.0.push(sender);
+        let waits = Arc::new(());
+        self.script.0.push(Awaited { sender, waits: Arc::downgrade(&waits) });
         let (bench, story) = (Arc::downgrade(self.bench()), self.story().clone());
         // Ends when it has happened or the script is dropped.
         drop(std::thread::Builder::new().name("mishap".into()).spawn(move || {
+            let _waits = waits;
             if due(&receiver, after)
                 && let Some(bench) = bench.upgrade()
                 && let Err(failure) = happens(&bench, mishap)
@@ -137,6 +155,7 @@ fn happens(bench: &Bench, mishap: Mishap) -> Verdict {
             node.cut_power_if_on();
             Ok(())
         }
+        Mishap::Crash(node) => node.crash(),
         Mishap::DhcpServer(name, config) => {
             let text = format!("a second DHCP server: {name}, {}", config.address);
             let server = bench.lan.rogue_dhcp(&name, config);
@@ -163,7 +182,11 @@ mod tests {
     fn a_mishap_waits_for_its_time_and_can_be_called_off() {
         let (sender, receiver) = channel();
         assert!(due(&receiver, Some(Duration::from_millis(1))));
-        let script = Script(vec![sender]);
+        let waits = Arc::new(());
+        let script = Script(vec![Awaited { sender, waits: Arc::downgrade(&waits) }]);
+        assert!(script.waits());
+        drop(waits);
+        assert!(!script.waits());
         drop(script);
         assert!(!due(&receiver, Some(Duration::from_secs(600))));
         let (sender, receiver) = channel();

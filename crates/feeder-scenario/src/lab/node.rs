@@ -11,9 +11,13 @@ use camino::{Utf8Path, Utf8PathBuf};
 use feeder_bootrom::{BoardModel, BoardProfile, Boot, NetBoot, boot_from_disk};
 use feeder_cluster::Board;
 use feeder_lan::QemuPort;
-use feeder_machine::{Accel, DeviceTree, Disk, DiskFormat, Machine, Nic, Spec, disk::read_head};
+use feeder_machine::{
+    Accel, DeviceTree, Disk, DiskFormat, Machine, Nic, Spec, State as Power, StopReason,
+    disk::read_head,
+};
 use feeder_remote::{Host, HostKeys, RemoteError, Ssh, wait_until_reachable};
 use fs_err as fs;
+use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -322,10 +326,22 @@ impl Node {
     }
 
     pub(crate) fn power_off_because(&self, why: Option<&str>) {
-        if self.take_machine().is_some() {
-            let why = why.map(str::to_owned);
-            self.shared.bench.story.power_off(self.name(), PowerEnd::Cut, why);
-        }
+        let Some(machine) = self.take_machine() else { return };
+        let (end, why) = match machine.state() {
+            Power::Stopped(reason @ StopReason::Crashed { .. }) => {
+                (PowerEnd::Died, Some(reason.to_string()))
+            }
+            _ => (PowerEnd::Cut, why.map(str::to_owned)),
+        };
+        self.shared.bench.story.power_off(self.name(), end, why);
+    }
+
+    /// Ends the program that emulates it, as a fault in that program would.
+    pub(crate) fn crash(&self) -> Verdict {
+        let running = locked(&self.shared.state).machine.clone();
+        let pid = running.and_then(|running| i32::try_from(running.machine.pid()).ok());
+        let Some(pid) = pid.and_then(Pid::from_raw) else { return Ok(()) };
+        kill_process(pid, Signal::KILL).or_fail(Class::Harness, "cannot end an emulator")
     }
 
     fn take_machine(&self) -> Option<Arc<Machine>> {

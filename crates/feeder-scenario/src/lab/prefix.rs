@@ -13,7 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Lab, saved::SavedNode, ssh_forward};
 use crate::{
-    Class, Failure, Mutation, OrFail, Reading, Record, Steps, Verdict, mutation,
+    Class, Failure, Mutation, OrFail, Reading, Record, Steps, Verdict,
+    clock::locked,
+    mutation,
+    panics::caught,
     snapshot::{Chain, Code, Entry, Live, Next},
 };
 
@@ -146,6 +149,9 @@ impl Lab {
         if let Some(why) = nodes.iter().find_map(super::Node::cannot_be_saved) {
             return Err(Failure::harness(why));
         }
+        if self.script.waits() || !locked(&self.bench().dhcp_servers).is_empty() {
+            return Err(Failure::harness("something is still to go wrong, or does"));
+        }
         let records = self.story().journal().since(place, start);
         nodes.iter().try_for_each(super::Node::pause)?;
         let saved = self.save(&nodes);
@@ -209,11 +215,17 @@ impl Lab {
             node.go_on()?;
         }
         let master = self.master();
-        for node in self.nodes.values() {
-            let away = self.first_contact.filter(|_| node.name() == master.name());
-            node.wake(away)?;
-        }
-        Ok(())
+        let first_contact = self.first_contact;
+        // Each login is a second or two of its guest's work; they do not need each other.
+        std::thread::scope(|scope| {
+            let wakes = self.nodes.values().map(|node| {
+                let away = first_contact.filter(|_| node.name() == master.name());
+                scope.spawn(move || caught(|| node.wake(away)))
+            });
+            let wakes: Vec<_> = wakes.collect();
+            let panicked = || Err(Failure::harness("a thread that woke a node panicked"));
+            wakes.into_iter().try_for_each(|wake| wake.join().unwrap_or_else(|_| panicked()))
+        })
     }
 }
 
