@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use camino::Utf8Path;
 use feeder_code::{Parts, Source};
-use feeder_scenario::snapshot::{Code, Input, Inputs, StepCode};
+use feeder_scenario::snapshot::{Code, Input, Inputs, Shelf, StepCode};
+use feeder_store::Digest;
+use serde::{Deserialize, Serialize};
 
 /// Every file that the build script found, by its path from the workspace's root.
 const SOURCES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/sources.rs"));
@@ -23,9 +26,47 @@ const ALWAYS: &[&str] = &[
 /// The command line: it decides nothing but what is among a run's inputs.
 const COMMAND_LINE: &[&str] = &["scenarios/src/cli", "scenarios/src/bin/", "scenarios/src/code"];
 
-/// Digests of all of it. Takes some tens of milliseconds: once per process will do.
+/// Digests of all of it. Reading all sources takes half a second; what came of it is kept beside the states, under the digest
+/// of their bytes.
 #[must_use]
 pub fn code() -> Code {
+    kept(&Shelf::default_root())
+}
+
+/// The newest digests, as they are kept.
+#[derive(Serialize, Deserialize)]
+struct Kept<C> {
+    /// Of all sources' bytes.
+    of: Digest,
+    code: C,
+}
+
+fn kept(shelf: &Utf8Path) -> Code {
+    let file = shelf.join("code.json");
+    let sources = SOURCES.iter().flat_map(|(path, bytes)| {
+        [path.as_bytes(), &bytes.len().to_le_bytes()[..], bytes].map(<[u8]>::to_vec)
+    });
+    let of = Digest::of(sources.collect::<Vec<_>>().concat());
+    let found = fs_err::read(&file).ok();
+    let found = found.and_then(|text| serde_json::from_slice::<Kept<Code>>(&text).ok());
+    if let Some(kept) = found.filter(|kept| kept.of == of) {
+        return kept.code;
+    }
+    let code = read();
+    // Where it cannot be kept, it is read again; nothing else depends on it.
+    let _not_kept = keep(&file, &Kept { of, code: &code });
+    code
+}
+
+fn keep(file: &Utf8Path, kept: &Kept<&Code>) -> std::io::Result<()> {
+    let text = serde_json::to_vec(kept)?;
+    fs_err::create_dir_all(file.parent().unwrap_or(file))?;
+    let half = file.with_extension(format!("{}.partial", std::process::id()));
+    fs_err::write(&half, text)?;
+    fs_err::rename(half, file)
+}
+
+fn read() -> Code {
     let all = || SOURCES.iter().map(|(path, bytes)| Source { path, bytes });
     let starts =
         |source: &Source<'_>, with: &[&str]| with.iter().any(|dir| source.path.starts_with(dir));

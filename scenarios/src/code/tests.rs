@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn every_step_of_every_scenario_is_known() {
-    let code = code();
+    let code = read();
     for (path, bytes) in SOURCES {
         if path.starts_with(SCENARIOS) && !COMMAND_LINE.iter().any(|dir| path.starts_with(dir)) {
             let calls = String::from_utf8_lossy(bytes).matches(".step(").count();
@@ -19,6 +19,22 @@ fn every_step_of_every_scenario_is_known() {
 }
 
 #[test]
+fn what_was_read_is_kept_for_these_sources_alone() {
+    let guard = tempfile::tempdir().unwrap();
+    let shelf = Utf8Path::from_path(guard.path()).unwrap();
+    let file = shelf.join("code.json");
+    let code = kept(shelf);
+    assert_eq!(code, read());
+    assert_eq!(kept(shelf), code, "read back");
+    // Of other sources, and damaged.
+    keep(&file, &Kept { of: Digest::of("other"), code: &Code::default() }).unwrap();
+    assert_eq!(kept(shelf), code);
+    fs_err::write(&file, "{").unwrap();
+    assert_eq!(kept(shelf), code);
+    assert_eq!(shelf.read_dir_utf8().unwrap().count(), 1, "no half of it is left");
+}
+
+#[test]
 fn paths_are_those_that_rustc_gives() {
     // This file's directory is the module's, as rustc was told.
     assert!(file!().starts_with(SCENARIOS), "{}", file!());
@@ -27,7 +43,7 @@ fn paths_are_those_that_rustc_gives() {
 
 #[test]
 fn a_step_counts_what_it_runs_and_not_the_command_line() {
-    let code = code();
+    let code = read();
     let step =
         |name: &str| code.steps.iter().find(|step| step.literal.as_deref() == Some(name)).unwrap();
     let names =
@@ -41,7 +57,7 @@ fn a_step_counts_what_it_runs_and_not_the_command_line() {
 
 #[test]
 fn groups_hold_what_is_compiled_and_what_is_included() {
-    let code = code();
+    let code = read();
     let files = |group: &str| match &code.groups[group] {
         Input::Files(files) => files.clone(),
         other => panic!("{other:?}"),

@@ -2,10 +2,12 @@
 
 use std::{collections::BTreeMap, panic::Location};
 
+use serde::{Deserialize, Serialize};
+
 use super::{Input, Inputs};
 
 /// Digests of everything that a scenario runs. Made by the crate that holds the scenarios.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Code {
     /// Every call of `step` in the crate's sources.
     pub steps: Vec<StepCode>,
@@ -16,7 +18,7 @@ pub struct Code {
 }
 
 /// One call of `step`, where [`Location::caller`] finds it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepCode {
     /// As rustc names the file.
     pub file: String,
