@@ -17,6 +17,10 @@ const SLOWDOWN: u32 = 2;
 /// How long to listen without looking whether somebody wants to stop.
 const TICK: Duration = Duration::from_millis(100);
 
+/// How long not to look while frames come: what the guests have done is read from a dozen small files, and a kernel is tens of
+/// thousands of frames.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// What a network boot fetched and heard, kept for expectations.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct BootRecord {
@@ -37,6 +41,7 @@ pub(crate) fn netboot(
 ) -> Option<Result<feeder_bootrom::Boot, Dead>> {
     let began = Instant::now();
     let now = || began.elapsed() / SLOWDOWN;
+    let mut looked: Option<Instant> = None;
     loop {
         let polled = twin.poll(now());
         for frame in &polled.frames {
@@ -53,8 +58,11 @@ pub(crate) fn netboot(
         if twin.outcome().is_some() {
             return twin.into_outcome();
         }
-        if !go_on() {
-            return None;
+        if looked.is_none_or(|at| at.elapsed() >= LOOK) {
+            looked = Some(Instant::now());
+            if !go_on() {
+                return None;
+            }
         }
         let due = polled.next.map_or(TICK, |next| next.saturating_sub(now()) * SLOWDOWN);
         if let Some(frame) = port.recv(Instant::now() + due.min(TICK)) {
