@@ -84,7 +84,7 @@ pub static NETBOOT: &[Mutation<Lab>] = &[
         "a second boot server",
         NETBOOTS,
         |lab| lab.now(Mishap::DhcpServer(INTRUDER.to_owned(), intruder(lab))),
-        (WORKER, &[INTRUDER]),
+        (WORKER, &[INTRUDER, "the OFFER of 192.168.10.240"]),
     ),
     broken(
         "TFTP is not served",
@@ -144,7 +144,7 @@ pub static NETBOOT: &[Mutation<Lab>] = &[
         "no initramfs",
         NETBOOTS,
         |lab| on_master(lab, "sed -i /^initramfs/d TREE/config.txt"),
-        (WORKER, &["initramfs"]),
+        (WORKER, &["config.txt", "initramfs"]),
     ),
     broken(
         "the command line of another worker",

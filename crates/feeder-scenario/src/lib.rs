@@ -38,7 +38,7 @@ mod wire;
 
 pub use clock::{Clock, Reading, RunClock};
 pub use event::{Change, Event, Firmware, PowerEnd, Role, UnitState};
-pub use explain::{Difference, Explanation, Kind, explain, first_difference};
+pub use explain::{Difference, Explained, Explanation, Kind, Recorded, explain, first_difference};
 pub use feeder_lan::{Direction, Fault, FaultId, FaultKind, Probability, RogueDhcpConfig, Traffic};
 pub use guests::{Fate, Guest, Guests};
 pub use journal::{Journal, Record};

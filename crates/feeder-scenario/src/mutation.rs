@@ -167,14 +167,7 @@ fn outcome<S>(ran: &Ran, mutation: &Mutation<S>) -> Outcome {
 }
 
 fn names(explanation: &Explanation, named: Named) -> bool {
-    let Some(first) = &explanation.first else { return false };
-    let text = format!(
-        "{}\n{}",
-        first.then.as_deref().unwrap_or_default(),
-        first.now.as_deref().unwrap_or_default()
-    );
-    first.node.as_deref() == Some(named.node)
-        && named.words.iter().any(|words| text.contains(words))
+    explanation.first.as_ref().is_some_and(|first| first.names(named.node, named.words))
 }
 
 /// A run that passed had something broken in it; or else nothing was, because the scenario has no such step.

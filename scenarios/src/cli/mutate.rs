@@ -1,9 +1,10 @@
 //! `scenario mutate`: breaks one thing at a time, and keeps the score.
 
+use camino::Utf8PathBuf;
 use clap::Args;
 use feeder_process::interrupt;
 use feeder_scenario::{
-    Attended, Class, Ending, Failure, Mutated, Mutation, Noticed, Scenario, Stage, mutate,
+    Attended, Class, Ending, Failure, Mutated, Mutation, Noticed, Recorded, Scenario, Stage, mutate,
 };
 use feeder_ui::{Exit, Expected};
 
@@ -22,6 +23,9 @@ pub(super) struct Mutate {
     /// Words of the mutations to make [default: all of the scenario]
     #[arg(index = 2, value_name = "WORDS")]
     only: Vec<String>,
+    /// Keep the logs of all runs in a folder, to measure explanations by them without running anything
+    #[arg(long, value_name = "DIR")]
+    record: Option<Utf8PathBuf>,
     /// Say which mutations there are, and make none
     #[arg(long)]
     list: bool,
@@ -39,7 +43,9 @@ impl Mutate {
         }
         let scenario = scene.scenarios.iter().find(|scenario| scenario.name == self.name);
         let Some(scenario) = scenario else { return Ok(Exit::Input) };
-        self.passes_unbroken(scene, scenario)?;
+        let green = self.passes_unbroken(scene, scenario)?;
+        let recorded = self.record.as_deref().map(|dir| Recorded::begin(dir, &green));
+        let mut recorded = recorded.transpose().map_err(|error| not_recorded(&error))?;
         let mut options = scene.options(&self.how, Attended::No, None);
         options.keep_runs = KEEP_RUNS;
         let mut made: Vec<(&str, Mutated)> = Vec::new();
@@ -48,6 +54,10 @@ impl Mutate {
                 break;
             }
             let mutated = mutate(scenario, **mutation, &options)?;
+            if let Some(recorded) = &mut recorded {
+                let added = recorded.add(mutation.name, mutation.names, &mutated.ran.dir);
+                added.map_err(|error| not_recorded(&error))?;
+            }
             let line = output::mutated(number, wanted.len(), mutation.name, &mutated);
             match scene.format {
                 super::Format::Human => say(&line)?,
@@ -80,29 +90,37 @@ impl Mutate {
     }
 
     /// A mutation says something only where the scenario passes without it; and that run is what mutated ones are compared with.
+    /// Gives its evidence.
     fn passes_unbroken<S: Stage>(
         &self,
         scene: &Scene<'_, S>,
         scenario: &Scenario<S>,
-    ) -> Result<(), Box<dyn Expected>> {
+    ) -> Result<Utf8PathBuf, Box<dyn Expected>> {
         let options = scene.options(&self.how, Attended::No, None);
         let freshness = reuse::Freshness::default();
         let known = freshness.look(scenario, &options.stage)?;
         let proven = freshness.proven(&known);
         // A proof from elsewhere is no green run among the evidence here.
         let here = options.root.join(scenario.name).canonicalize_utf8();
-        if proven.is_some_and(|ran| here.is_ok_and(|here| ran.dir.starts_with(here))) {
-            return Ok(());
+        if let (Some(ran), Ok(here)) = (proven, here)
+            && ran.dir.starts_with(here)
+        {
+            return Ok(ran.dir);
         }
         let ran = feeder_scenario::run(scenario, &freshness.options(&known, &options))?;
         if ran.report.verdict == Ending::Passed {
-            return reuse::remember(scenario, &options.stage, &known, &ran);
+            reuse::remember(scenario, &options.stage, &known, &ran)?;
+            return Ok(ran.dir);
         }
         let class = ran.report.failure.as_ref().map_or(Class::Harness, |failure| failure.class);
         let mut failure = Failure::new(class, format!("{} does not pass as it is", self.name));
         failure.details.push(ran.report.conclusion(&ran.dir));
         Err(failure.into())
     }
+}
+
+fn not_recorded(error: &std::io::Error) -> Box<dyn Expected> {
+    Failure::host(format!("cannot keep the logs of the runs: {error}")).into()
 }
 
 /// All must be noticed, and most of them named.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use feeder_scenario::{Class, Failure, Named, Steps, Story, Verdict};
+use feeder_scenario::{Class, Failure, Named, Recorded, Steps, Story, Verdict};
 use feeder_ui::Progress;
 
 use super::*;
@@ -242,6 +242,13 @@ fn what_is_broken_on_purpose_is_noticed_or_not() {
     let junit = guard.path().join("good-mutated/latest/junit.xml");
     let junit = fs_err::read_to_string(junit).unwrap();
     assert!(junit.contains("a lamp that is broken") && junit.contains("failures=\"0\""), "{junit}");
+    let logs = guard.path().join("logs");
+    let record = ["--record", logs.to_str().unwrap()];
+    let arguments = ["mutate", "good", "a lamp", "--evidence", evidence];
+    assert_eq!(obeyed(&[&arguments[..], &record].concat()), Ok(Exit::Ok));
+    let recorded = Recorded::open(logs.as_path().try_into().unwrap()).unwrap().explain().unwrap();
+    assert!(recorded.len() == 1 && recorded[0].named, "{recorded:?}");
+
     assert_eq!(mutate("good", "nothing at all"), Ok(Exit::Scenario), "it survives");
     assert_eq!(mutate("good", "no such step"), Ok(Exit::Harness), "nothing was broken");
     let replay = guard.path().join("good-mutated/latest/replay.tar.gz");

@@ -10,11 +10,13 @@ mod greens;
 mod line;
 mod noise;
 mod placed;
+mod recorded;
 
 use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::blame::corrected;
+pub use self::recorded::{Explained, Recorded};
 use self::{
     align::{Change, changes},
     line::{Weight, steady},

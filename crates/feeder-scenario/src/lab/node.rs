@@ -29,8 +29,8 @@ use crate::{Class, Failure, Firmware, OrFail, Poll, PowerEnd, Verdict, WaitSpec,
 
 /// From power to a login, in vCPU seconds of an untuned boot with room to spare.
 const BOOT: u64 = 240;
-/// From power to a kernel, of the master's work: a few thousand packets.
-const FIRMWARE: u64 = 120;
+/// From power to a kernel, of the master's work: fifty thousand packets, with room to spare.
+const FIRMWARE: u64 = 240;
 /// One command in a shell.
 const COMMAND: u64 = 120;
 /// What the QEMU machines of this kind call the disk.
