@@ -6,7 +6,6 @@ use std::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
 };
 
 use camino::Utf8PathBuf;
@@ -62,8 +61,12 @@ impl Bench {
 
     /// A budget in vCPU seconds of the usual machine, on this one.
     pub(crate) fn budget(&self, seconds: u64) -> Budget {
-        let usual = Duration::from_secs(seconds * self.slowness);
-        Budget(usual / self.haste.load(Ordering::Relaxed))
+        Budget(self.unhurried(seconds).0 / self.haste.load(Ordering::Relaxed))
+    }
+
+    /// The same for what ends by itself, also when something is broken.
+    pub(crate) fn unhurried(&self, seconds: u64) -> Budget {
+        Budget::seconds(seconds * self.slowness)
     }
 
     /// The QEMU machine under a node.

@@ -29,8 +29,8 @@ use crate::{Class, Failure, Firmware, OrFail, Poll, PowerEnd, Verdict, WaitSpec,
 
 /// From power to a login, in vCPU seconds of an untuned boot with room to spare.
 const BOOT: u64 = 240;
-/// From power to a kernel, of the master's work: fifty thousand packets, with room to spare.
-const FIRMWARE: u64 = 240;
+/// From power to a kernel, of the master's work: fifty thousand packets, with room to spare. The firmware gives up by itself.
+const FIRMWARE: u64 = 120;
 /// One command in a shell.
 const COMMAND: u64 = 120;
 /// What the QEMU machines of this kind call the disk.
@@ -220,8 +220,9 @@ impl Node {
         let bench = &self.shared.bench;
         let port = bench.lan.attach(self.name()).or_fail(Class::Harness, "cannot join the LAN")?;
         let twin = NetBoot::new(self.profile(), mac, serial);
-        let spec = WaitSpec::new(self.name(), "a kernel from the network", bench.budget(FIRMWARE))
-            .watching([bench.cluster.master.name.as_str()]);
+        let spec =
+            WaitSpec::new(self.name(), "a kernel from the network", bench.unhurried(FIRMWARE))
+                .watching([bench.cluster.master.name.as_str()]);
         let mut record = BootRecord::default();
         let outcome = bench.story.wait_in(spec, |waiting| {
             netboot(&bench.story, self.name(), &port, twin, &mut record, &mut || waiting.go_on())
