@@ -25,6 +25,7 @@ mod qmp;
 mod save;
 mod spec;
 mod terminal;
+pub mod write_log;
 
 pub use accel::probe_accel;
 pub use argv::{argv, command_line};
