@@ -291,7 +291,7 @@ impl Node {
             bench.story.dir().node(self.name()).or_fail(Class::Harness, "cannot keep logs")?;
         let (BootsFrom::Network { mac, .. } | BootsFrom::Sd { mac }) = shared.boots_from;
         let card = locked(&shared.state).card.clone();
-        let disks = card.map(|path| Disk { path, format: DiskFormat::Qcow2, id: SD.into() });
+        let disks = card.map(|path| Disk::new(path, DiskFormat::Qcow2, SD));
         Ok(Spec {
             name: self.name().to_owned(),
             profile: bench.machine_of(self.name()),
