@@ -100,6 +100,19 @@ impl Machine {
         self.tell(cont {})
     }
 
+    /// Why it cannot be saved, as long as it is as it is now; `None` when it can, once it is paused.
+    pub fn cannot_be_saved(&self) -> Option<String> {
+        if let Some(why) = &self.profile.cannot_save {
+            return Some(format!("it is a {}, and {why}", self.profile.name));
+        }
+        if let Some((disk, why)) = self.disks.iter().find_map(|disk| Some((disk, disk.fixed()?))) {
+            return Some(format!("of its disk {}: {why}", disk.id));
+        }
+        let unplugged = self.unplugged();
+        let disk = unplugged.first()?;
+        Some(format!("its disk {disk} was unplugged, and a machine that is resumed has it"))
+    }
+
     /// Writes the state of a paused machine, without its disks, to a file, and says how many bytes that took. It stays
     /// paused; its disks cannot be switched before it goes on.
     ///
@@ -109,16 +122,8 @@ impl Machine {
     /// then, and the machine is as it was. `Qmp`, `Interrupted`, `Io`.
     pub fn save(&self, to: &Utf8Path) -> Result<u64, MachineError> {
         let cannot = |why: String| MachineError::Save { machine: self.name.clone(), why };
-        if let Some(why) = &self.profile.cannot_save {
-            return Err(cannot(format!("it is a {}, and {why}", self.profile.name)));
-        }
-        if let Some((disk, why)) = self.disks.iter().find_map(|disk| Some((disk, disk.fixed()?))) {
-            return Err(cannot(format!("of its disk {}: {why}", disk.id)));
-        }
-        if let Some(disk) = self.unplugged().first() {
-            return Err(cannot(format!(
-                "its disk {disk} was unplugged, and a machine that is resumed has it"
-            )));
+        if let Some(why) = self.cannot_be_saved() {
+            return Err(cannot(why));
         }
         let status = self.qmp.execute(query_status {}).map_err(|err| self.qmp_error(err))?;
         if status.running {

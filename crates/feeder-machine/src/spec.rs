@@ -319,7 +319,7 @@ impl Spec {
 }
 
 /// The size of the disk in an image, in bytes. A qcow2 file has it at offset 24, big endian (docs/interop/qcow2.txt).
-fn disk_size(path: &Utf8Path, format: DiskFormat) -> std::io::Result<u64> {
+pub(crate) fn disk_size(path: &Utf8Path, format: DiskFormat) -> std::io::Result<u64> {
     let mut file = fs_err::File::open(path)?;
     match format {
         DiskFormat::Raw => Ok(file.metadata()?.len()),
