@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use crate::disk::Place;
+
 /// A file's name and contents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loaded {
@@ -46,9 +48,11 @@ impl Fetched {
 /// Where a file came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A partition of the disk, counted from 1 as in the partition table.
+    /// A partition of a disk.
     Disk {
-        /// The partition's number.
+        /// Where the disk is plugged in.
+        place: Place,
+        /// The partition's number, from 1 as in the partition table.
         partition: u8,
     },
     /// A TFTP server.
@@ -113,6 +117,15 @@ pub enum Stage {
     Start,
 }
 
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disk { place, partition } => write!(f, "partition {partition} of {place}"),
+            Self::Tftp { server } => write!(f, "TFTP server {server}"),
+        }
+    }
+}
+
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -143,6 +156,15 @@ pub struct Boot {
     pub warnings: Vec<String>,
     /// Keys of `config.txt` in effect that this twin does not know, sorted.
     pub unknown_keys: Vec<String>,
+}
+
+impl Boot {
+    /// Where the kernel came from.
+    #[must_use]
+    pub fn source(&self) -> Option<&Source> {
+        let kernel = self.files.iter().find(|file| file.name == self.kernel.name);
+        kernel.map(|file| &file.source)
+    }
 }
 
 /// A boot that ended before a kernel could be started, for reasons common to disk and network.

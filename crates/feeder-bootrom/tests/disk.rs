@@ -2,58 +2,18 @@
 
 mod support;
 
-use std::io::{Cursor, Write};
+use std::io::Cursor;
 
-use fatfs::{FatType, FileSystem, FormatVolumeOptions, FsOptions};
-use feeder_bootrom::{BoardModel, BoardProfile, BootError, DiskBootError, Source, boot_from_disk};
+use fatfs::FatType;
+use feeder_bootrom::{
+    BoardModel, BoardProfile, BootError, DiskBootError, Place, Source, boot_from_disk,
+};
+use support::disk::{MIB, card, disk, fat};
 use support::plus;
-use support::tree::{self, Files, worker};
+use support::tree::{self, Files};
 
-const MIB: usize = 1 << 20;
-
-/// What a Raspberry Pi OS card holds in its first partition.
-fn card() -> Files {
-    let mut files = worker();
-    files.insert("bootcode.bin".into(), vec![0xbc; 52_476]);
-    files.insert("config.txt".into(), format!("auto_initramfs=1\n{}", tree::CONFIG).into());
-    files.insert("initramfs8".into(), vec![0xcd; 300_000]);
-    files
-}
-
-/// A FAT file system with these files.
-fn fat(kind: FatType, size: usize, files: &Files) -> Vec<u8> {
-    let mut volume = Cursor::new(vec![0; size]);
-    fatfs::format_volume(&mut volume, FormatVolumeOptions::new().fat_type(kind))
-        .expect("in memory");
-    let fs = FileSystem::new(&mut volume, FsOptions::new()).expect("in memory");
-    for (name, bytes) in files {
-        let root = fs.root_dir();
-        if let Some((directory, _)) = name.split_once('/') {
-            root.create_dir(directory).expect("in memory");
-        }
-        let mut file = root.create_file(name).expect("in memory");
-        file.truncate().expect("in memory");
-        file.write_all(bytes).expect("in memory");
-    }
-    drop(fs);
-    volume.into_inner()
-}
-
-/// A disk with an MBR and these partitions: type, contents.
-fn disk(partitions: &[(u8, &[u8])]) -> Cursor<Vec<u8>> {
-    let mut disk = vec![0; MIB];
-    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
-    for (index, (kind, contents)) in partitions.iter().enumerate() {
-        let entry = 446 + 16 * index;
-        disk[entry + 4] = *kind;
-        let sector = |bytes: usize| u32::try_from(bytes / 512).expect("in memory").to_le_bytes();
-        let start = sector(disk.len());
-        disk[entry + 8..entry + 12].copy_from_slice(&start);
-        disk[entry + 12..entry + 16].copy_from_slice(&sector(contents.len()));
-        disk.extend_from_slice(contents);
-        disk.resize(disk.len().next_multiple_of(MIB), 0);
-    }
-    Cursor::new(disk)
+fn from(partition: u8) -> Source {
+    Source::Disk { place: Place::SdSlot, partition }
 }
 
 #[test]
@@ -94,7 +54,7 @@ fn a_card_boots_from_every_kind_of_fat() {
                 "kernel8.img"
             ]
         );
-        assert_eq!(boot.files[0].source, Source::Disk { partition: 1 });
+        assert_eq!(boot.files[0].source, from(1));
         assert_eq!(boot.files[0].bytes, 52_476);
     }
 }
@@ -105,7 +65,7 @@ fn a_card_boots_from_every_kind_of_fat() {
 fn an_image_made_by_mtools_boots() {
     let image = include_bytes!("../../../fixtures/bootrom/sd-mtools.img");
     let boot = boot_from_disk(&mut Cursor::new(image), &plus()).unwrap();
-    assert_eq!(boot.files[0].source, Source::Disk { partition: 2 });
+    assert_eq!(boot.files[0].source, from(2));
     assert_eq!(boot.kernel.bytes.len(), 4_000);
     assert_eq!(boot.device_tree.unwrap().name, "bcm2710-rpi-3-b-plus.dtb");
     assert_eq!(boot.overlays[0].name, "overlays/disable-bt.dtbo");
@@ -125,7 +85,7 @@ fn the_first_fat_partition_with_bootcode_counts() {
     let linux = vec![0; MIB];
     let mut disk = disk(&[(0x83, &linux), (0x01, &other), (0x0e, &boot_partition)]);
     let boot = boot_from_disk(&mut disk, &plus()).unwrap();
-    assert_eq!(boot.files[0].source, Source::Disk { partition: 3 });
+    assert_eq!(boot.files[0].source, from(3));
 }
 
 #[test]
@@ -187,11 +147,11 @@ fn what_a_disk_may_lack() {
     );
     insta::assert_snapshot!(
         failure(disk(&[])),
-        @"no FAT partition among the four primary ones (all empty); the firmware reads FAT only: give the boot partition type 0c"
+        @"no FAT partition in the disk's table (all empty); the firmware reads FAT only: give the boot partition type 0c"
     );
     insta::assert_snapshot!(
         failure(disk(&[(0x83, &linux), (0xee, &linux)])),
-        @"no FAT partition among the four primary ones (1: type 83, 2: type ee (GPT)); the firmware reads FAT only: give the boot partition type 0c"
+        @"no FAT partition in the disk's table (1: type 83, 2: type ee (GPT)); the firmware reads FAT only: give the boot partition type 0c"
     );
     let empty = fat(FatType::Fat12, 2 * MIB, &Files::new());
     insta::assert_snapshot!(

@@ -169,6 +169,18 @@ fn a_3b_does_it_the_old_way() {
     assert!(segment.arp_replies > 0, "the 3B+ answers ARP during TFTP");
 }
 
+/// What the old board's bugs are cured by: the ROM asks nobody.
+#[test]
+fn bootcode_from_a_card_asks_by_itself() {
+    let mut segment = Segment::new(served(S, &worker()));
+    segment.files.remove("bootcode.bin");
+    let board = NetBoot::from_bootcode(plus(), support::MAC, support::SERIAL);
+    let run = support::run(board, &mut segment);
+    assert_eq!(run.events[0], BootEvent::Stage { stage: Stage::Bootcode });
+    assert_eq!(run.booted().kernel.name, "b66c4c16/kernel8.img");
+    assert_eq!(segment.requests()[0], "b66c4c16/start.elf probed");
+}
+
 #[test]
 fn settings_lead_to_other_files() {
     let mut files = worker();

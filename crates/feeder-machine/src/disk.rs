@@ -4,7 +4,7 @@ use camino::Utf8Path;
 use feeder_process::Cmd;
 use fs_err as fs;
 
-use crate::{DiskFormat, MachineError, argv::escape, machine::io};
+use crate::{DiskFormat, MachineError, argv::escape, machine::io, spec::disk_size};
 
 /// The unit of a block device (`BDRV_SECTOR_SIZE`), in which QEMU counts the size of a part.
 const SECTOR: u64 = 512;
@@ -27,6 +27,27 @@ pub fn create_overlay(
         what: format!("make {overlay} over {backing}"),
         source,
     })
+}
+
+/// Makes `image`, a qcow2 image of so many bytes that are all zero.
+///
+/// # Errors
+/// `Image`.
+pub fn create_blank(image: &Utf8Path, bytes: u64) -> Result<(), MachineError> {
+    let args = ["create", "-q", "-f", "qcow2", image.as_str()];
+    let made = Cmd::new("qemu-img").args(args).arg(bytes.to_string()).run();
+    made.map(drop).map_err(|source| MachineError::Image {
+        what: format!("make {image}, {bytes} bytes"),
+        source,
+    })
+}
+
+/// The size of the disk in `image`, in bytes.
+///
+/// # Errors
+/// `Io`.
+pub fn size(image: &Utf8Path, format: DiskFormat) -> Result<u64, MachineError> {
+    disk_size(image, format).map_err(io(format!("read the size of {image}")))
 }
 
 /// Writes the first `bytes` of the disk in `image`, rounded up to sectors of 512, to the raw file `to`. What is zero takes no
@@ -103,6 +124,17 @@ mod tests {
 
         let err = read_head(&two, DiskFormat::Qcow2, 1 << 30, &head).unwrap_err().to_string();
         assert!(err.contains("cannot read the first 1073741824 bytes of"), "{err}");
+    }
+
+    #[test]
+    fn a_blank_disk_has_its_size() {
+        let Some((_tmp, dir, _)) = disk() else { return };
+        let blank = dir.join("blank.qcow2");
+        create_blank(&blank, 3 << 20).unwrap();
+        assert_eq!(size(&blank, DiskFormat::Qcow2).unwrap(), 3 << 20);
+        assert_eq!(size(&dir.join("card.img"), DiskFormat::Raw).unwrap(), 2 << 20);
+        let error = size(&dir.join("nothing"), DiskFormat::Raw).unwrap_err().to_string();
+        assert!(error.contains("cannot read the size of"), "{error}");
     }
 
     #[test]

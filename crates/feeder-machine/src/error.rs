@@ -75,6 +75,18 @@ pub enum MachineError {
         /// What stood in the way.
         why: String,
     },
+    /// One of its disks does not allow that.
+    #[error("cannot {what} disk {disk} of {machine}: {why}")]
+    Disk {
+        /// What was tried.
+        what: &'static str,
+        /// The disk's id.
+        disk: String,
+        /// The machine.
+        machine: String,
+        /// What stands in the way.
+        why: String,
+    },
     /// An image could not be made or read.
     #[error("cannot {what}: {source}")]
     Image {
@@ -111,6 +123,7 @@ impl Expected for MachineError {
             | Self::Start { source: ProcessError::Interrupted { .. }, .. }
             | Self::Image { source: ProcessError::Interrupted { .. }, .. } => Exit::Interrupted,
             Self::Start { .. }
+            | Self::Disk { .. }
             | Self::Save { .. }
             | Self::Resume { .. }
             | Self::Image { .. }
@@ -134,6 +147,7 @@ impl Expected for MachineError {
             }
             Self::Start { .. }
             | Self::Interrupted { .. }
+            | Self::Disk { .. }
             | Self::Save { .. }
             | Self::Resume { .. }
             | Self::Image { .. }

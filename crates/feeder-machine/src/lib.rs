@@ -25,13 +25,15 @@ mod qmp;
 mod save;
 mod spec;
 mod terminal;
+mod unplug;
+pub mod write_log;
 
 pub use accel::probe_accel;
 pub use argv::{argv, command_line};
 pub use console::{Console, ConsoleError, Line, Seen};
 pub use error::MachineError;
 pub use machine::{Machine, State, StopReason};
-pub use profile::{DeviceTree, DiskKind, NicKind, Profile};
+pub use profile::{DeviceTree, DiskKind, NicKind, Profile, UsbKind};
 pub use qapi;
 pub use qmp::{Event, Qmp, QmpError};
-pub use spec::{Accel, Disk, DiskFormat, Nic, Spec};
+pub use spec::{Accel, Disk, DiskFormat, Io, IoError, IoFault, Nic, Plug, Spec, Times};

@@ -1,7 +1,7 @@
 //! A machine that is powered on.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     os::unix::net::{UnixListener, UnixStream},
     sync::{
         Mutex, PoisonError,
@@ -16,7 +16,7 @@ use fs_err as fs;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::{
-    Console, ConsoleError, Event, MachineError, Profile, Qmp, QmpError, Spec,
+    Console, ConsoleError, Disk, Event, MachineError, Profile, Qmp, QmpError, Spec,
     argv::{argv, command_line},
 };
 
@@ -78,6 +78,9 @@ impl std::fmt::Display for StopReason {
 pub struct Machine {
     pub(crate) name: String,
     pub(crate) profile: Profile,
+    pub(crate) disks: Vec<Disk>,
+    /// Ids of disks that were unplugged.
+    pub(crate) unplugged: Mutex<BTreeSet<String>>,
     pub(crate) child: Child,
     pub(crate) qmp: Qmp,
     console: Console,
@@ -119,6 +122,9 @@ impl Machine {
             .append(true)
             .open(&log)
             .map_err(io(format!("open {log}")))?;
+        for log in spec.disks.iter().filter_map(|disk| disk.write_log.as_ref()) {
+            fs::write(log, "").map_err(io(format!("begin {log}")))?;
+        }
         let qmp_socket = Listener::bind(spec.qmp_socket())?;
         let console_socket = Listener::bind(spec.console_socket())?;
 
@@ -150,6 +156,8 @@ impl Machine {
         Ok(Self {
             name: spec.name,
             profile: spec.profile,
+            disks: spec.disks,
+            unplugged: Mutex::default(),
             child,
             qmp,
             console,

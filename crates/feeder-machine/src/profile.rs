@@ -37,6 +37,8 @@ pub struct Profile {
     pub nic: NicKind,
     /// How disks are attached.
     pub disk: DiskKind,
+    /// How USB disks are attached.
+    pub usb: UsbKind,
 }
 
 /// Who brings the device tree.
@@ -68,6 +70,16 @@ pub struct DiskKind {
     /// Whether a disk's size must be a power of two.
     #[serde(default)]
     pub power_of_two: bool,
+}
+
+/// How USB disks are attached.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsbKind {
+    /// `-device` of a host controller, there when a USB disk is; `None` where the machine has one.
+    pub controller: Option<String>,
+    /// `-device` for each disk.
+    pub device: String,
 }
 
 const PROFILES: [(&str, &str); 2] = [

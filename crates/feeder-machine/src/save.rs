@@ -21,7 +21,7 @@ use qapi::qmp::{
 };
 
 use crate::{
-    Event, Machine, MachineError, QmpError, Spec,
+    Disk, Event, Machine, MachineError, QmpError, Spec,
     argv::command_line,
     machine::{io, not_started},
 };
@@ -100,16 +100,30 @@ impl Machine {
         self.tell(cont {})
     }
 
+    /// Why it cannot be saved, as long as it is as it is now; `None` when it can, once it is paused.
+    pub fn cannot_be_saved(&self) -> Option<String> {
+        if let Some(why) = &self.profile.cannot_save {
+            return Some(format!("it is a {}, and {why}", self.profile.name));
+        }
+        if let Some((disk, why)) = self.disks.iter().find_map(|disk| Some((disk, disk.fixed()?))) {
+            return Some(format!("of its disk {}: {why}", disk.id));
+        }
+        let unplugged = self.unplugged();
+        let disk = unplugged.first()?;
+        Some(format!("its disk {disk} was unplugged, and a machine that is resumed has it"))
+    }
+
     /// Writes the state of a paused machine, without its disks, to a file, and says how many bytes that took. It stays
     /// paused; its disks cannot be switched before it goes on.
     ///
     /// # Errors
-    /// `Save` with the reason when the profile's machines cannot be saved, the machine runs, or QEMU gives up. No file is left
+    /// `Save` with the reason when the profile's machines cannot be saved, a disk has faults or a log of writes or was unplugged,
+    /// the machine runs, or QEMU gives up. No file is left
     /// then, and the machine is as it was. `Qmp`, `Interrupted`, `Io`.
     pub fn save(&self, to: &Utf8Path) -> Result<u64, MachineError> {
         let cannot = |why: String| MachineError::Save { machine: self.name.clone(), why };
-        if let Some(why) = &self.profile.cannot_save {
-            return Err(cannot(format!("it is a {}, and {why}", self.profile.name)));
+        if let Some(why) = self.cannot_be_saved() {
+            return Err(cannot(why));
         }
         let status = self.qmp.execute(query_status {}).map_err(|err| self.qmp_error(err))?;
         if status.running {
@@ -185,8 +199,12 @@ impl Machine {
     /// machine runs or is paused, but between [`Self::save`] or [`Self::resume`] and [`Self::go_on`] QEMU holds the disks back.
     ///
     /// # Errors
-    /// `Qmp`: no such disk, no such file, or a disk that cannot be switched now.
+    /// `Qmp`: no such disk, no such file, or a disk that cannot be switched now. `Disk`: one with faults or a log of writes.
     pub fn switch_disk(&self, id: &str, overlay: &Utf8Path) -> Result<(), MachineError> {
+        let disk = self.disks.iter().find(|disk| disk.id == id);
+        if let Some(why) = disk.and_then(Disk::fixed) {
+            return Err(self.disk_error("switch", id, why));
+        }
         self.tell(blockdev_snapshot_sync(BlockdevSnapshotSync {
             device: Some(id.to_owned()),
             format: Some("qcow2".into()),

@@ -36,7 +36,7 @@ pub struct Spec {
     pub accel: Accel,
 }
 
-/// A disk image.
+/// A disk image, and how it is plugged in. Start from [`Disk::new`] and change fields.
 #[derive(Debug, Clone)]
 pub struct Disk {
     /// The image; written to.
@@ -45,6 +45,118 @@ pub struct Disk {
     pub format: DiskFormat,
     /// Names the disk inside QEMU. Letters and digits.
     pub id: String,
+    /// Where it is plugged in.
+    pub plug: Plug,
+    /// What fails on it. Such a disk cannot be switched, nor its machine saved.
+    pub faults: Vec<IoFault>,
+    /// A file for its writes (see [`crate::write_log`]), begun anew when the machine starts. Such a disk cannot be switched,
+    /// nor its machine saved.
+    pub write_log: Option<Utf8PathBuf>,
+}
+
+impl Disk {
+    /// A disk where the machine has its own, without faults.
+    #[must_use]
+    pub fn new(path: impl Into<Utf8PathBuf>, format: DiskFormat, id: &str) -> Self {
+        Self {
+            path: path.into(),
+            format,
+            id: id.to_owned(),
+            plug: Plug::Own,
+            faults: Vec::new(),
+            write_log: None,
+        }
+    }
+
+    /// The same on USB, with this serial number.
+    #[must_use]
+    pub fn on_usb(self, serial: &str) -> Self {
+        Self { plug: Plug::Usb { serial: serial.to_owned() }, ..self }
+    }
+
+    /// Why its image cannot be exchanged under the guest; `None` when it can.
+    pub(crate) fn fixed(&self) -> Option<&'static str> {
+        if self.write_log.is_some() {
+            Some("its writes are logged, and the log would not go with the state")
+        } else if self.faults.is_empty() {
+            None
+        } else {
+            Some("it has faults, which would not go with the state")
+        }
+    }
+}
+
+/// Where a disk is plugged in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Plug {
+    /// Where the machine has its own disks: a board's card slot, or virtio ([`crate::DiskKind`]).
+    Own,
+    /// USB, as a mass-storage device. The guest calls it `/dev/disk/by-id/usb-QEMU_QEMU_HARDDISK_SERIAL-0:0`.
+    Usb {
+        /// Its serial number: letters, digits and `-`, at most 36 of them.
+        serial: String,
+    },
+}
+
+/// An error that a disk gives to the guest, from power-on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IoFault {
+    /// What fails.
+    pub on: Io,
+    /// With what.
+    pub error: IoError,
+    /// Which request: one that touches this sector of 512 bytes; `None` for any.
+    pub sector: Option<u64>,
+    /// How often.
+    pub times: Times,
+}
+
+/// A kind of request to a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Io {
+    /// Reading.
+    Read,
+    /// Writing.
+    Write,
+    /// Flushing.
+    Flush,
+}
+
+impl Io {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Flush => "flush",
+        }
+    }
+}
+
+/// What a disk says when it fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IoError {
+    /// `EIO`: a medium error.
+    Medium,
+    /// `ENOSPC`: a thin disk without room.
+    NoSpace,
+}
+
+impl IoError {
+    pub(crate) fn errno(self) -> i32 {
+        match self {
+            Self::Medium => 5,
+            Self::NoSpace => 28,
+        }
+    }
+}
+
+/// How often a fault happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Times {
+    /// Each time.
+    Always,
+    /// The first time.
+    Once,
 }
 
 /// How a file holds a disk.
@@ -93,6 +205,8 @@ pub enum Accel {
     Kvm,
 }
 
+/// Longest serial number of a SCSI disk in QEMU (`MAX_SERIAL_LEN`, hw/scsi/scsi-disk.c).
+const SERIAL: usize = 36;
 /// Longest path of a unix socket: `sun_path` is 108 bytes with the final zero, unix(7).
 const SOCKET_PATH: usize = 107;
 
@@ -145,11 +259,22 @@ impl Spec {
                 &format!("on a {}, give the node a MAC that begins with {first:02x}", profile.name),
             );
         }
-        if profile.disk.attach == "sd" && self.disks.len() > 1 {
+        let own = self.disks.iter().filter(|disk| disk.plug == Plug::Own);
+        if profile.disk.attach == "sd" && own.clone().count() > 1 {
             return wrong(
-                format!("{} disks, and a {} has one card slot", self.disks.len(), profile.name),
-                "give it one disk",
+                format!("{} disks, and a {} has one card slot", own.count(), profile.name),
+                "give it one disk, and further ones on USB",
             );
+        }
+        for disk in &self.disks {
+            if let Plug::Usb { serial } = &disk.plug
+                && (serial.is_empty() || serial.len() > SERIAL || !serial.chars().all(plain))
+            {
+                return wrong(
+                    format!("`{serial}` cannot be the serial number of disk {}", disk.id),
+                    "use 1 to 36 letters, digits and `-`",
+                );
+            }
         }
         let sockets = [self.qmp_socket(), self.console_socket()];
         let cable = self.nic.iter().flat_map(|nic| [&nic.qemu, &nic.lan]);
@@ -174,7 +299,7 @@ impl Spec {
                 );
             }
         }
-        for disk in self.disks.iter().filter(|_| profile.disk.power_of_two) {
+        for disk in own.filter(|_| profile.disk.power_of_two) {
             let size = disk_size(&disk.path, disk.format).map_err(|source| MachineError::Io {
                 what: format!("read the size of {}", disk.path),
                 source,
@@ -194,7 +319,7 @@ impl Spec {
 }
 
 /// The size of the disk in an image, in bytes. A qcow2 file has it at offset 24, big endian (docs/interop/qcow2.txt).
-fn disk_size(path: &Utf8Path, format: DiskFormat) -> std::io::Result<u64> {
+pub(crate) fn disk_size(path: &Utf8Path, format: DiskFormat) -> std::io::Result<u64> {
     let mut file = fs_err::File::open(path)?;
     match format {
         DiskFormat::Raw => Ok(file.metadata()?.len()),
@@ -258,6 +383,13 @@ mod tests {
         let mut spec = virt;
         spec.name = "a b".into();
         assert!(complaint(&spec).contains("cannot name a machine"));
+        let mut spec = pi.clone();
+        spec.disks.push(spec.disks[0].clone());
+        assert!(complaint(&spec).contains("2 disks, and a raspi3b has one card slot"));
+        spec.disks[1] = spec.disks[1].clone().on_usb("SSD-1");
+        spec.check().unwrap();
+        spec.disks[1] = spec.disks[1].clone().on_usb("a,b");
+        insta::assert_snapshot!(complaint(&spec), @"cannot power on cluster01: `a,b` cannot be the serial number of disk card / use 1 to 36 letters, digits and `-`");
         fs_err::write(&pi.disks[0].path, [0; 1000]).unwrap();
         assert!(complaint(&pi).contains("takes cards of 2^n bytes / grow it: qemu-img resize"));
     }

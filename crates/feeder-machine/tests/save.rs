@@ -19,7 +19,7 @@ fn saveable(bench: &Bench) -> Spec {
     let mut spec = bench.virt();
     let overlay = bench.dir().join("0.qcow2");
     create_overlay(&overlay, &spec.disks[0].path, DiskFormat::Raw).unwrap();
-    spec.disks[0] = Disk { path: overlay, format: DiskFormat::Qcow2, id: "card".into() };
+    spec.disks[0] = Disk::new(overlay, DiskFormat::Qcow2, "card");
     spec
 }
 

@@ -204,6 +204,13 @@ pub enum UnitState {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Firmware {
+    /// It looked for something to start on a disk.
+    Looked {
+        /// Where: `the SD card`, `the USB disk ssd`, `USB`.
+        place: String,
+        /// Who looked, where, and what came of it.
+        said: String,
+    },
     /// It sent a DHCP DISCOVER.
     Discover {
         /// The how manieth, from 1.
@@ -323,6 +330,7 @@ impl std::fmt::Display for Firmware {
             }
             Self::Missing { file } => write!(f, "{file} is not on the server"),
             Self::Starts { kernel, .. } => write!(f, "starts {kernel}"),
+            Self::Looked { said, .. } => f.write_str(said),
             Self::GaveUp { why } => write!(f, "gave up: {why}"),
         }
     }

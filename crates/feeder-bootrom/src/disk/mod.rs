@@ -1,22 +1,49 @@
-//! Booting from an SD card: MBR, FAT, then the same story as over the network.
+//! Booting from a disk: partition table, FAT, then the same story as over the network.
 
-mod mbr;
+mod autoboot;
+mod gpt;
+mod medium;
+mod survey;
+mod table;
 mod window;
 
 use std::fmt;
 use std::io::{self, Read, Seek};
 
 use crate::board::BoardProfile;
-use crate::boot::{Absence, Boot, BootError, Bytes, Ledger, Source, Stage};
-use crate::firmware::{self, Answer, Medium, Stop};
+use crate::boot::{Boot, BootError, Bytes, Source};
+use medium::{End, FatMedium};
 use window::Window;
 
-pub use mbr::Partition;
+pub(crate) use survey::{Start, Survey};
+pub use table::{Partition, PartitionType};
 
-/// Boots from a disk as a board boots from its SD card.
+/// Where a board looks for a disk.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// The SD card's slot.
+    SdSlot,
+    /// All USB ports together.
+    UsbPorts,
+    /// One disk on a USB port, by the name it was given.
+    UsbDisk(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SdSlot => f.write_str("the SD card"),
+            Self::UsbPorts => f.write_str("USB"),
+            Self::UsbDisk(name) => write!(f, "the USB disk {name}"),
+        }
+    }
+}
+
+/// Boots from a disk as a board boots from its SD card, with nothing else plugged in.
 ///
-/// The boot ROM takes the first primary FAT partition that holds `bootcode.bin`; everything else comes
-/// from that partition. File names are found whatever their case, as FAT has it.
+/// The boot ROM takes the first primary FAT partition that holds `bootcode.bin`, and `bootcode.bin` the first
+/// that holds `start.elf`, or the one that `autoboot.txt` names; everything else comes from there. File names
+/// are found whatever their case, as FAT has it. [`DiskBoot`](crate::DiskBoot) looks on USB, too.
 ///
 /// # Errors
 ///
@@ -25,33 +52,77 @@ pub fn boot_from_disk<D: Read + Seek>(
     disk: &mut D,
     board: &BoardProfile,
 ) -> Result<Boot, DiskBootError> {
-    let partitions = mbr::partitions(disk)?;
-    let mut seen = Vec::new();
-    for partition in partitions.iter().filter(|p| p.is_fat()) {
-        let window = Window::new(&mut *disk, partition.start, partition.length);
-        let fs = match fatfs::FileSystem::new(window, fatfs::FsOptions::new()) {
-            Ok(fs) => fs,
-            Err(error) => {
-                seen.push((partition.number, format!("no readable FAT file system ({error})")));
-                continue;
-            }
-        };
-        let mut medium = FatMedium {
-            root: fs.root_dir(),
-            partition: partition.number,
-            ledger: Ledger::default(),
-            error: None,
-        };
-        match medium.probe("bootcode.bin") {
-            Ok(Ok(())) => return medium.boot(board),
-            Ok(Err(_)) => seen.push((partition.number, "FAT without bootcode.bin".into())),
-            Err(_) => return Err(medium.failure()),
+    let survey = Survey::of(disk, &Place::SdSlot)?;
+    let bootcode = survey.bootcode()?.clone();
+    let start = match survey.start(board) {
+        // The story then says what it lacks there.
+        Err(DiskBootError::NoStart { .. }) => Start::at(&bootcode),
+        other => other?,
+    };
+    let loaded = Loaded {
+        source: Source::Disk { place: Place::SdSlot, partition: bootcode.number },
+        bytes: read_bootcode(disk, &Place::SdSlot, &bootcode)?,
+    };
+    let mut boot = boot_from_partition(disk, &Place::SdSlot, &start, &loaded, board)?;
+    boot.warnings.splice(0..0, survey.notes());
+    Ok(boot)
+}
+
+/// `bootcode.bin`, once the ROM has it.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    pub(crate) source: Source,
+    pub(crate) bytes: Bytes,
+}
+
+/// Reads the `bootcode.bin` that a survey has seen.
+pub(crate) fn read_bootcode<D: Read + Seek>(
+    disk: &mut D,
+    place: &Place,
+    partition: &Partition,
+) -> Result<Bytes, DiskBootError> {
+    let no_longer = |why| DiskBootError::NoBootcode { seen: vec![(partition.number, why)] };
+    let fs = open(disk, partition)?.map_err(no_longer)?;
+    let mut medium = FatMedium::new(&fs, place.clone(), partition.number);
+    let bytes = medium.contents("bootcode.bin")?;
+    bytes.ok_or_else(|| no_longer("FAT with a bootcode.bin that cannot be read".into()))
+}
+
+/// What `bootcode.bin` does once it has chosen a partition.
+pub(crate) fn boot_from_partition<D: Read + Seek>(
+    disk: &mut D,
+    place: &Place,
+    start: &Start,
+    bootcode: &Loaded,
+    board: &BoardProfile,
+) -> Result<Boot, DiskBootError> {
+    let partition = start.partition.number;
+    let fs = open(disk, &start.partition)?
+        .map_err(|why| DiskBootError::NoStart { seen: vec![(partition, why)] })?;
+    let medium = FatMedium::new(&fs, place.clone(), partition).started_by(bootcode, start);
+    match medium.boot(board) {
+        Ok(mut boot) => {
+            boot.warnings.splice(0..0, start.notes.iter().cloned());
+            Ok(boot)
         }
+        Err(End::Failed(source)) => Err(DiskBootError::Boot { partition, source }),
+        Err(End::Disk(error)) => Err(error),
     }
-    Err(match seen.is_empty() {
-        true => DiskBootError::NoFatPartition { partitions },
-        false => DiskBootError::NoBootcode { seen },
-    })
+}
+
+/// The file system on a partition, or why there is none.
+fn open<'d, D: Read + Seek>(
+    disk: &'d mut D,
+    partition: &Partition,
+) -> Result<Result<medium::Fat<'d, D>, String>, DiskBootError> {
+    let window = Window::new(disk, partition.start, partition.length);
+    match fatfs::FileSystem::new(window, fatfs::FsOptions::new()) {
+        Ok(fs) => Ok(Ok(fs)),
+        Err(source) if source.raw_os_error().is_some() => {
+            Err(DiskBootError::Io { what: format!("partition {}", partition.number), source })
+        }
+        Err(error) => Ok(Err(format!("no readable FAT file system ({error})"))),
+    }
 }
 
 /// Why a disk does not boot.
@@ -72,8 +143,16 @@ pub enum DiskBootError {
         /// Its last two bytes.
         found: [u8; 2],
     },
-    /// No primary partition has a FAT type.
-    #[error("no FAT partition among the four primary ones ({}); the firmware reads FAT only: give the boot partition type 0c", list(.partitions))]
+    /// The disk says that it has a GPT, which cannot be read.
+    #[error(
+        "the disk's GPT is damaged: {why}; make the disk anew with an MBR, or repair the GPT from its copy with `sgdisk --verify` and gdisk's recovery menu"
+    )]
+    Gpt {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// No partition has a FAT type.
+    #[error("no FAT partition in the disk's table ({}); the firmware reads FAT only: give the boot partition type 0c{}", list(.partitions), gpt_hint(.partitions))]
     NoFatPartition {
         /// The partitions there are.
         partitions: Vec<Partition>,
@@ -83,6 +162,24 @@ pub enum DiskBootError {
     NoBootcode {
         /// Numbers of the FAT partitions and what was found there.
         seen: Vec<(u8, String)>,
+    },
+    /// No FAT partition holds `start.elf`.
+    #[error("no start.elf on the disk: {}; copy the firmware into the boot partition", notes(.seen))]
+    NoStart {
+        /// Numbers of the FAT partitions and what was found there.
+        seen: Vec<(u8, String)>,
+    },
+    /// `autoboot.txt` names a partition that cannot be booted.
+    #[error(
+        "autoboot.txt on partition {found_on} says boot_partition={named}, which is {what}; name a FAT partition with start.elf, or remove the file"
+    )]
+    Autoboot {
+        /// The partition with the file.
+        found_on: u8,
+        /// The partition it names.
+        named: i64,
+        /// What is there.
+        what: String,
     },
     /// The firmware was started and could not go on.
     #[error("booting from partition {partition} of the disk")]
@@ -94,6 +191,13 @@ pub enum DiskBootError {
     },
 }
 
+impl DiskBootError {
+    /// Whether the host could not read its copy of the disk: that says nothing about the board.
+    pub(crate) fn is_host(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.raw_os_error().is_some())
+    }
+}
+
 fn list(partitions: &[Partition]) -> String {
     match partitions {
         [] => "all empty".into(),
@@ -101,94 +205,15 @@ fn list(partitions: &[Partition]) -> String {
     }
 }
 
+fn gpt_hint(partitions: &[Partition]) -> &'static str {
+    match partitions {
+        [Partition { kind: PartitionType::Gpt(_), .. }, ..] => {
+            " in an MBR, or in a GPT that of EFI system or Microsoft basic data"
+        }
+        _ => "",
+    }
+}
+
 fn notes(seen: &[(u8, String)]) -> String {
     seen.iter().map(|(n, what)| format!("partition {n} is {what}")).collect::<Vec<_>>().join(", ")
-}
-
-impl fmt::Display for Partition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: type {:02x}", self.number, self.kind)?;
-        if self.kind == 0xee { f.write_str(" (GPT)") } else { Ok(()) }
-    }
-}
-
-/// A FAT partition as the source of the firmware's files.
-struct FatMedium<'f, 'd, D: Read + Seek> {
-    root: fatfs::Dir<'f, Window<'d, D>>,
-    partition: u8,
-    ledger: Ledger,
-    /// Set when [`Stop::Medium`] was returned.
-    error: Option<(String, io::Error)>,
-}
-
-impl<'f, 'd, D: Read + Seek> FatMedium<'f, 'd, D> {
-    fn boot(mut self, board: &BoardProfile) -> Result<Boot, DiskBootError> {
-        match firmware::boot(board, &mut self) {
-            Ok(mut boot) => {
-                boot.files = self.ledger.take();
-                Ok(boot)
-            }
-            Err(Stop::Failed(source)) => {
-                Err(DiskBootError::Boot { partition: self.partition, source })
-            }
-            Err(Stop::Medium | Stop::Pending) => Err(self.failure()),
-        }
-    }
-
-    fn failure(&mut self) -> DiskBootError {
-        let (what, source) = self
-            .error
-            .take()
-            .unwrap_or_else(|| ("a file".into(), io::Error::other("the medium gave no answer")));
-        DiskBootError::Io { what, source }
-    }
-
-    fn open(&mut self, name: &str) -> Answer<fatfs::File<'f, Window<'d, D>>> {
-        match self.root.open_file(name) {
-            Ok(file) => Ok(Ok(file)),
-            Err(error) => self.absent(name, error).map(Err),
-        }
-    }
-
-    /// A damaged file system makes the firmware find nothing; a disk that cannot be read is the host's
-    /// trouble and must not pass for the board's.
-    fn absent(&mut self, name: &str, error: io::Error) -> Result<Absence, Stop> {
-        if error.kind() == io::ErrorKind::NotFound {
-            Ok(Absence::NotOnDisk)
-        } else if error.raw_os_error().is_some() {
-            self.error = Some((name.into(), error));
-            Err(Stop::Medium)
-        } else {
-            Ok(Absence::Broken(format!("the file system is damaged there: {error}")))
-        }
-    }
-}
-
-impl<D: Read + Seek> Medium for FatMedium<'_, '_, D> {
-    fn enter(&mut self, _stage: Stage) -> Result<(), Stop> {
-        Ok(())
-    }
-
-    fn probe(&mut self, name: &str) -> Answer<()> {
-        Ok(self.open(name)?.map(drop))
-    }
-
-    fn read(&mut self, name: &str) -> Answer<Bytes> {
-        let mut file = match self.open(name)? {
-            Ok(file) => file,
-            Err(absent) => return Ok(Err(absent)),
-        };
-        let mut bytes = Vec::new();
-        match file.read_to_end(&mut bytes) {
-            Ok(_) => {
-                self.ledger.record(name, &bytes, Source::Disk { partition: self.partition });
-                Ok(Ok(Bytes::new(bytes)))
-            }
-            Err(error) => self.absent(name, error).map(Err),
-        }
-    }
-
-    fn is_network(&self) -> bool {
-        false
-    }
 }

@@ -16,14 +16,11 @@ pub(super) fn run(
 ) -> Result<String, Stop> {
     let prefix = if medium.is_network() { tree(board, medium)? } else { String::new() };
 
-    let autoboot = format!("{prefix}autoboot.txt");
-    if let Ok(text) = medium.read(&autoboot)?
-        && !medium.is_network()
-        && String::from_utf8_lossy(&text).contains("boot_partition")
-    {
-        warnings.push(format!("{autoboot}: boot_partition is not followed by this twin"));
+    if medium.is_network() {
+        // Whoever reads a disk has followed it already; here there is no partition to choose.
+        let _ = medium.read(&format!("{prefix}autoboot.txt"))?;
     }
-    let config_name = format!("{prefix}{}", config_file(board));
+    let config_name = format!("{prefix}{}", medium.config_file(board));
     let text = medium.read(&config_name)?.unwrap_or_default();
     // Warnings come from start.elf's reading of the same file.
     let (config, _) = config::parse(&text, &config_name, board, Stage::Bootcode, &BTreeMap::new());
@@ -56,9 +53,4 @@ fn tree(board: &BoardProfile, medium: &mut dyn Medium) -> Result<String, Stop> {
     }
     let _ = medium.probe(&start)?;
     Ok(prefix)
-}
-
-/// The name of `config.txt`, which is another one during a trial boot.
-pub(super) fn config_file(board: &BoardProfile) -> &'static str {
-    if board.tryboot { "tryboot.txt" } else { "config.txt" }
 }

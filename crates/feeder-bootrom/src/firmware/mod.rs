@@ -25,6 +25,16 @@ pub(crate) trait Medium {
     /// Whether files come over the network: then there is a prefix, and existence is asked for more
     /// often.
     fn is_network(&self) -> bool;
+
+    /// The name of `config.txt`, which is another one during a trial boot.
+    fn config_file(&self, board: &BoardProfile) -> &'static str {
+        config_file(board)
+    }
+}
+
+/// The name of `config.txt` where nothing says that a trial boot is one of another partition.
+pub(crate) fn config_file(board: &BoardProfile) -> &'static str {
+    if board.tryboot { "tryboot.txt" } else { "config.txt" }
 }
 
 /// What a medium answers: the thing, or why the file counts as absent.

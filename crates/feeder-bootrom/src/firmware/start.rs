@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::bootcode::config_file;
 use super::choice::{self, Initramfs, Paths};
 use super::{Answer, Medium, RECOVERY, Stop, must_be_absent, probe_and_read};
 use crate::board::BoardProfile;
@@ -21,7 +20,7 @@ pub(super) fn run(
     tree: &str,
     warnings: Vec<String>,
 ) -> Result<Boot, Stop> {
-    let config_name = format!("{tree}{}", config_file(board));
+    let config_name = format!("{tree}{}", medium.config_file(board));
     must_be_absent(medium, format!("{tree}recovery.elf"), RECOVERY)?;
     let _ = probe_and_read(medium, &config_name)?;
     let _ = medium.read(&format!("{tree}dt-blob.bin"))?;

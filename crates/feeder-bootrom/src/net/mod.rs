@@ -123,6 +123,18 @@ impl NetBoot {
         }
     }
 
+    /// A board whose ROM has found `bootcode.bin` on an SD card, and which now asks the network for the rest:
+    /// [`Found::Network`](crate::Found::Network) with [`Stage::Bootcode`]. Time is counted from there.
+    #[must_use]
+    pub fn from_bootcode(profile: BoardProfile, mac: [u8; 6], serial: u32) -> Self {
+        let mut board = Self::new(profile, mac, serial);
+        // What the ROM did, as the story tells it: it began, read bootcode.bin, and found no signature.
+        board.answers.add(Known::Entered);
+        board.answers.add(Known::Read(Ok(Bytes::default())));
+        board.answers.add(Known::Read(Err(Absence::NotOnDisk)));
+        board
+    }
+
     /// Takes a frame from the network. Frames for others, or of no interest, do nothing.
     pub fn handle_frame(&mut self, now: Duration, bytes: &[u8]) {
         if self.outcome.is_some() {

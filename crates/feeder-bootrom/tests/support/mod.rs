@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod disk;
 pub mod segment;
 pub mod tree;
 
@@ -35,7 +36,11 @@ impl Run {
 
 /// Powers a board on and lets it run to its end, without waiting for anything.
 pub fn power_on(profile: BoardProfile, segment: &mut Segment) -> Run {
-    let mut board = NetBoot::new(profile, MAC, SERIAL);
+    run(NetBoot::new(profile, MAC, SERIAL), segment)
+}
+
+/// Lets a board run to its end, without waiting for anything.
+pub fn run(mut board: NetBoot, segment: &mut Segment) -> Run {
     let mut now = Duration::ZERO;
     let mut events = Vec::new();
     loop {

@@ -129,7 +129,7 @@ impl Bench {
             initrd: None,
             dtb,
             command_line: "quiet".into(),
-            disks: vec![Disk { path, format: DiskFormat::Raw, id: "card".into() }],
+            disks: vec![Disk::new(path, DiskFormat::Raw, "card")],
             nic: Some(nic),
             dir: self.dir().join("logs"),
             sockets: self.dir().join("s"),

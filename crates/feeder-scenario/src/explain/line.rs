@@ -149,6 +149,9 @@ fn of_firmware(firmware: &Firmware) -> Option<Line> {
             Weight::Says,
         )
         .missed_as(Weight::Progress),
+        Firmware::Looked { place, said } => {
+            Line::new(format!("firmware look at {place}"), steady(said), Weight::Says)
+        }
         Firmware::GaveUp { why } => {
             Line::new("firmware end", format!("gave up: {}", steady(why)), Weight::Conclusion)
         }

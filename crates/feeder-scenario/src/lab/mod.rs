@@ -5,6 +5,7 @@
 
 mod bench;
 mod desk;
+mod disks;
 mod expect;
 mod faults;
 mod firmware;
@@ -153,6 +154,11 @@ impl Lab {
         Provision { lab: self }
     }
 
+    /// A new file that kept states may need.
+    pub(crate) fn new_file(&self, label: &str) -> Verdict<Utf8PathBuf> {
+        self.prefix.live.new_file(label).or_fail(Class::Host, "cannot make a disk")
+    }
+
     /// The prefixes under which a worker's firmware may ask for its files, with their slash.
     pub(crate) fn boot_prefixes(&self, worker: &str) -> Vec<String> {
         let names =
@@ -247,7 +253,7 @@ impl Stage for Lab {
         let mut nodes = BTreeMap::new();
         let master = &bench.cluster.master;
         let card = overlay(&prefix.live, master.name.as_str(), &images.disk, DiskFormat::Raw)?;
-        let sd = BootsFrom::Sd { mac: MASTER_MAC };
+        let sd = BootsFrom::Disks { mac: MASTER_MAC };
         nodes.insert(
             master.name.to_string(),
             Node::new(bench.clone(), master.name.as_str(), master.board, sd, Some(card))?,

@@ -8,13 +8,10 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use feeder_bootrom::{BoardModel, BoardProfile, Boot, NetBoot, boot_from_disk};
+use feeder_bootrom::{BoardModel, BoardProfile, Boot, NetBoot};
 use feeder_cluster::Board;
 use feeder_lan::QemuPort;
-use feeder_machine::{
-    Accel, DeviceTree, Disk, DiskFormat, Machine, Nic, Spec, State as Power, StopReason,
-    disk::read_head,
-};
+use feeder_machine::{Accel, DeviceTree, Machine, Nic, Spec, State as Power, StopReason};
 use feeder_remote::{Host, HostKeys, RemoteError, Ssh, wait_until_reachable};
 use fs_err as fs;
 use rustix::process::{Pid, Signal, kill_process};
@@ -22,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     bench::Bench,
+    disks::Medium,
     firmware::{BootRecord, netboot},
     guest::{MachineGuest, watch_console},
 };
@@ -33,10 +31,6 @@ const BOOT: u64 = 240;
 const FIRMWARE: u64 = 120;
 /// One command in a shell.
 const COMMAND: u64 = 120;
-/// What the QEMU machines of this kind call the disk.
-pub(super) const SD: &str = "sd";
-/// The size of the partition table of a PC, and of a sector, in bytes.
-const MBR: u64 = 512;
 
 /// A node; cheap to clone, a clone is the same node.
 #[derive(Clone)]
@@ -55,18 +49,17 @@ struct Shared {
 
 /// Where a node's firmware finds something to start.
 pub(crate) enum BootsFrom {
-    /// Its SD card.
-    Sd { mac: [u8; 6] },
+    /// Its SD card, or a disk on USB.
+    Disks { mac: [u8; 6] },
     /// The network.
     Network { mac: [u8; 6], serial: u32 },
 }
 
 #[derive(Default)]
 pub(super) struct State {
-    /// Its SD card, a qcow2 overlay that this run alone writes to.
-    pub(super) card: Option<Utf8PathBuf>,
-    /// The overlays under it that belong to kept states, the lowest first.
-    pub(super) frozen: Vec<Utf8PathBuf>,
+    pub(super) card: Option<Medium>,
+    /// A disk on USB.
+    pub(super) ssd: Option<Medium>,
     pub(super) machine: Option<Running>,
     pub(super) ssh: Option<Arc<Ssh>>,
     /// In the run whose state it goes on from, until it is logged in to again.
@@ -128,7 +121,7 @@ impl Node {
                 board,
                 boots_from,
                 cable,
-                state: Mutex::new(State { card, ..State::default() }),
+                state: Mutex::new(State { card: card.map(Medium::new), ..State::default() }),
             }),
         })
     }
@@ -156,12 +149,10 @@ impl Node {
         }
         bench.story.power_on(self.name(), bench.machine_of(self.name()).name);
         let boot = match &self.shared.boots_from {
-            BootsFrom::Sd { .. } => self.boot_sd(),
+            BootsFrom::Disks { .. } => self.boot_disks(),
             BootsFrom::Network { mac, serial } => self.boot_network(*mac, *serial),
         }
-        .inspect_err(|failure| {
-            bench.story.power_off(self.name(), PowerEnd::Cut, Some(failure.message.clone()));
-        })?;
+        .inspect_err(|failure| self.found_nothing(failure))?;
         bench.story.firmware(
             self.name(),
             Firmware::Starts {
@@ -196,7 +187,11 @@ impl Node {
         locked(&self.shared.state).machine = Some(Running { machine, loaded, kept });
     }
 
-    fn profile(&self) -> BoardProfile {
+    pub(super) fn board(&self) -> Board {
+        self.shared.board
+    }
+
+    pub(super) fn profile(&self) -> BoardProfile {
         let model = match self.shared.board {
             Board::Pi3B => BoardModel::Pi3B,
             Board::Pi3BPlus => BoardModel::Pi3BPlus,
@@ -204,16 +199,6 @@ impl Node {
         let mut profile = BoardProfile::of(model).patient().without_initial_wait();
         profile.serial0.clone_from(&self.shared.bench.serial0);
         profile
-    }
-
-    fn boot_sd(&self) -> Verdict<Boot> {
-        let mut file = self.read_card()?;
-        let boot = boot_from_disk(&mut file, &self.profile()).map_err(|error| {
-            Failure::product(format!("{} does not boot from its SD card: {error}", self.name()))
-                .on(self.name())
-        })?;
-        self.shared.bench.story.milestone(self.name(), "SD", None);
-        Ok(boot)
     }
 
     fn boot_network(&self, mac: [u8; 6], serial: u32) -> Verdict<Boot> {
@@ -240,25 +225,6 @@ impl Node {
                 .on(self.name())
                 .with_hint("a real board stays silent now until its power is cycled")
         })
-    }
-
-    /// The card as far as the firmware reads it: to the end of the first partition.
-    fn read_card(&self) -> Verdict<fs::File> {
-        let Some(card) = locked(&self.shared.state).card.clone() else {
-            return Err(Failure::scenario(format!("{} has no SD card", self.name())));
-        };
-        let head = self.shared.bench.story.dir().scratch().join(format!("{}.head", self.name()));
-        let read = |bytes| {
-            read_head(&card, DiskFormat::Qcow2, bytes, &head)
-                .map_err(|error| Failure::expected("cannot read the SD card", &error))
-        };
-        read(MBR)?;
-        let mbr = fs::read(&head).or_fail(Class::Host, "cannot read the SD card")?;
-        let field = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| mbr[at + i]));
-        // Start and length of the first partition, in sectors.
-        let end = u64::from(field(454)) + u64::from(field(458));
-        read(end.max(1) * MBR)?;
-        fs::File::open(&head).or_fail(Class::Host, "cannot read the SD card")
     }
 
     /// Writes down what the firmware loaded, for QEMU to load it.
@@ -290,9 +256,7 @@ impl Node {
         let bench = &shared.bench;
         let dir =
             bench.story.dir().node(self.name()).or_fail(Class::Harness, "cannot keep logs")?;
-        let (BootsFrom::Network { mac, .. } | BootsFrom::Sd { mac }) = shared.boots_from;
-        let card = locked(&shared.state).card.clone();
-        let disks = card.map(|path| Disk { path, format: DiskFormat::Qcow2, id: SD.into() });
+        let (BootsFrom::Network { mac, .. } | BootsFrom::Disks { mac }) = shared.boots_from;
         Ok(Spec {
             name: self.name().to_owned(),
             profile: bench.machine_of(self.name()),
@@ -300,7 +264,7 @@ impl Node {
             initrd: loaded.initrd.clone(),
             dtb: loaded.dtb.clone(),
             command_line: loaded.command_line.clone(),
-            disks: disks.into_iter().collect(),
+            disks: self.disks(),
             nic: Some(Nic { mac, qemu: shared.cable.qemu.clone(), lan: shared.cable.lan.clone() }),
             dir,
             sockets: bench.story.dir().sockets().to_owned(),
@@ -428,7 +392,7 @@ impl Node {
     /// It never asked for one.
     pub fn leased_address(&self) -> Verdict<std::net::Ipv4Addr> {
         let bench = &self.shared.bench;
-        let (BootsFrom::Sd { mac } | BootsFrom::Network { mac, .. }) = &self.shared.boots_from;
+        let (BootsFrom::Disks { mac } | BootsFrom::Network { mac, .. }) = &self.shared.boots_from;
         let spec = WaitSpec::new(self.name(), "an address from the router", bench.budget(BOOT));
         let lease = bench
             .story

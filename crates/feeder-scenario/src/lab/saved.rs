@@ -8,8 +8,9 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    disks::{Medium, SD, SSD, Whereabouts},
     firmware::BootRecord,
-    node::{Loaded, Node, SD},
+    node::{Loaded, Node, State},
 };
 use crate::{Class, Failure, OrFail, Verdict, clock::locked, clock::seconds, snapshot::Live};
 
@@ -19,11 +20,20 @@ pub(crate) struct SavedNode {
     /// vCPU time that it has used.
     #[serde(rename = "guest_s", with = "seconds")]
     guest: Duration,
-    /// Its card: the overlays that are no longer written to, the last one on top.
-    card: Vec<Utf8PathBuf>,
+    /// Its card and its SSD.
+    card: Option<SavedMedium>,
+    ssd: Option<SavedMedium>,
     boot: BootRecord,
     /// What it was doing, when it had power.
     on: Option<SavedMachine>,
+}
+
+/// A card or a disk.
+#[derive(Debug, Serialize, Deserialize)]
+struct SavedMedium {
+    /// The overlays that are no longer written to, the last one on top.
+    overlays: Vec<Utf8PathBuf>,
+    is: Whereabouts,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -38,16 +48,22 @@ impl SavedNode {
     /// The files that it needs.
     pub(crate) fn files(&self) -> impl Iterator<Item = &Utf8PathBuf> {
         let on = self.on.iter().flat_map(|on| on.loaded.files().chain([&on.state]));
-        self.card.iter().chain(on)
+        let media = [&self.card, &self.ssd].into_iter().flatten();
+        media.flat_map(|medium| &medium.overlays).chain(on)
     }
 }
 
 impl Node {
     /// Why its state cannot be kept now, if so.
     pub(crate) fn cannot_be_saved(&self) -> Option<String> {
-        let machine = self.bench().machine_of(self.name());
-        let why = locked(self.state()).machine.as_ref().and(machine.cannot_save)?;
-        Some(format!("{} is a {}: {why}", self.name(), machine.name))
+        let state = locked(self.state());
+        for (medium, name) in [(&state.card, "SD card"), (&state.ssd, "SSD")] {
+            if let Some(why) = medium.as_ref().and_then(Medium::cannot_be_saved) {
+                return Some(format!("the {name} of {}: {why}", self.name()));
+            }
+        }
+        let why = state.machine.as_ref()?.machine.cannot_be_saved()?;
+        Some(format!("{}: {why}", self.name()))
     }
 
     /// Stops its processors.
@@ -73,7 +89,7 @@ impl Node {
 
     /// Keeps its state: its card so far is frozen, and what its processors and memory hold goes to a file. It must be paused.
     pub(crate) fn save(&self, live: &Live) -> Verdict<SavedNode> {
-        let card = self.freeze_card(live)?;
+        let (card, ssd) = self.freeze_disks(live)?;
         let running = locked(self.state()).machine.clone();
         let on = running.map(|running| {
             let file = |label: &str| {
@@ -102,35 +118,47 @@ impl Node {
         Ok(SavedNode {
             guest: self.bench().story.guests().cpu_time(self.name()),
             card,
+            ssd,
             boot: self.boot_record(),
             on: on.transpose()?,
         })
     }
 
-    /// Puts an overlay over its card; what was written so far is complete and stays as it is.
-    fn freeze_card(&self, live: &Live) -> Verdict<Vec<Utf8PathBuf>> {
+    /// Puts overlays over its card and its SSD; what was written so far is complete and stays as it is.
+    fn freeze_disks(&self, live: &Live) -> Verdict<(Option<SavedMedium>, Option<SavedMedium>)> {
         let mut state = locked(self.state());
-        let Some(card) = state.card.clone() else { return Ok(Vec::new()) };
-        let top = overlay(live, self.name(), &card, DiskFormat::Qcow2)?;
-        if let Some(running) = &state.machine {
-            running.machine.switch_disk(SD, &top).map_err(|error| {
-                Failure::expected("cannot freeze an SD card", &error).on(self.name())
-            })?;
-        }
-        state.frozen.push(card);
-        state.card = Some(top);
-        Ok(state.frozen.clone())
+        let State { card, ssd, machine, .. } = &mut *state;
+        let mut freeze = |medium: &mut Option<Medium>, id: &str| {
+            let Some(medium) = medium else { return Ok(None) };
+            let top = overlay(live, self.name(), &medium.top, DiskFormat::Qcow2)?;
+            if medium.is == Whereabouts::In
+                && let Some(running) = machine
+            {
+                running.machine.switch_disk(id, &top).map_err(|error| {
+                    Failure::expected("cannot freeze a disk", &error).on(self.name())
+                })?;
+            }
+            medium.frozen.push(std::mem::replace(&mut medium.top, top));
+            Ok(Some(SavedMedium { overlays: medium.frozen.clone(), is: medium.is }))
+        };
+        Ok((freeze(card, SD)?, freeze(ssd, SSD)?))
+    }
+
+    /// A card or disk as it was kept, with an overlay of this run's own.
+    fn medium(&self, saved: Option<SavedMedium>, live: &Live) -> Verdict<Option<Medium>> {
+        let Some(SavedMedium { overlays, is }) = saved else { return Ok(None) };
+        let Some(last) = overlays.last() else { return Ok(None) };
+        let top = overlay(live, self.name(), last, DiskFormat::Qcow2)?;
+        Ok(Some(Medium::kept(top, overlays, is)))
     }
 
     /// Becomes what was kept, without running yet.
     pub(crate) fn resume(&self, saved: SavedNode, live: &Live) -> Verdict {
         self.bench().story.guests().restore(self.name(), saved.guest);
         {
+            let (card, ssd) = (self.medium(saved.card, live)?, self.medium(saved.ssd, live)?);
             let mut state = locked(self.state());
-            if let Some(card) = saved.card.last() {
-                state.card = Some(overlay(live, self.name(), card, DiskFormat::Qcow2)?);
-            }
-            state.frozen = saved.card;
+            (state.card, state.ssd) = (card, ssd);
             state.boot = saved.boot;
         }
         let Some(SavedMachine { state, loaded, logged_in }) = saved.on else { return Ok(()) };

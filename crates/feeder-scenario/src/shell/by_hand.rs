@@ -80,7 +80,9 @@ fn files(command: &str) -> Vec<Utf8PathBuf> {
             files.push(word.into());
         }
         for part in word.split(',') {
-            if let Some(file) = part.strip_prefix("file=") {
+            if let Some((key, file)) = part.split_once('=')
+                && (key == "file" || key.ends_with(".filename"))
+            {
                 files.push(file.into());
             }
             if let Some(socket) = part.strip_prefix("local.path=") {
@@ -107,13 +109,17 @@ mod tests {
         let kernel = run.join("cluster00.kernel");
         let line = format!(
             "qemu-system-aarch64 -kernel {kernel} -append 'a b' -drive if=none,file={run}/sd.img,format=raw \
+             -drive if=none,driver=blklogwrites,file.file.filename={run}/ssd.img \
              -netdev dgram,id=net0,local.type=unix,local.path={run}/sockets/q,remote.type=unix\n"
         );
         fs_err::write(run.join("cluster00/command.sh"), &line).unwrap();
         let seen = by_hand(run, "cluster00").unwrap();
         assert_eq!(seen.command, line.trim_end());
-        assert_eq!(seen.missing, [kernel.clone(), run.join("sd.img"), run.join("sockets")]);
-        for file in [&kernel, &run.join("sd.img")] {
+        assert_eq!(
+            seen.missing,
+            [kernel.clone(), run.join("sd.img"), run.join("ssd.img"), run.join("sockets")]
+        );
+        for file in [&kernel, &run.join("sd.img"), &run.join("ssd.img")] {
             fs_err::write(file, "").unwrap();
         }
         fs_err::create_dir(run.join("sockets")).unwrap();

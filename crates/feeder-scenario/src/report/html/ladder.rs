@@ -219,6 +219,7 @@ impl Ladder {
             Firmware::Starts { command_line, .. } => {
                 self.push(at, What::Point, said, command_line.clone());
             }
+            Firmware::Looked { .. } => self.push(at, What::Point, said, String::new()),
             Firmware::GaveUp { .. } => self.push(at, What::Lost, said, String::new()),
         }
     }

@@ -192,7 +192,7 @@ fn kind(phase: &Phase, index: usize) -> &'static str {
     match (&*phase.name, index % 2) {
         ("up", _) => "up",
         ("off", _) => "lost",
-        ("OFFER" | "SD", _) => "firmware",
+        ("OFFER" | "SD" | "USB", _) => "firmware",
         (name, _) if name.starts_with("files, ") => "files",
         (_, 0) => "boot",
         _ => "boot odd",

@@ -1,0 +1,330 @@
+//! What is plugged into a node: its SD card and its SSD, as a person at the board has them in hand.
+
+use std::{io::Read, time::Duration};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use feeder_bootrom::{
+    Attached, BoardModel, Boot, DiskBoot, Found, Otp, Place, Plugged, Source, TryBoot,
+};
+use feeder_cluster::Board;
+use feeder_machine::{
+    Disk, DiskFormat, IoFault,
+    disk::{create_blank, read_head, size},
+};
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+use super::{Lab, node::Node};
+use crate::{Class, Failure, Firmware, OrFail, PowerEnd, Verdict, clock::locked};
+
+/// What the QEMU machines of this kind call the card, and the SSD.
+pub(super) const SD: &str = "sd";
+pub(super) const SSD: &str = "ssd";
+/// The size of the partition table of a PC, and of a sector, in bytes.
+const SECTOR: u64 = 512;
+/// What scenarios call the two.
+const CARD_NAME: &str = "SD card";
+const SSD_NAME: &str = "SSD";
+
+/// A card or a disk that belongs to a node.
+#[derive(Debug, Clone)]
+pub(super) struct Medium {
+    /// A qcow2 overlay that this run alone writes to.
+    pub(super) top: Utf8PathBuf,
+    /// The overlays under it that belong to kept states, the lowest first.
+    pub(super) frozen: Vec<Utf8PathBuf>,
+    pub(super) is: Whereabouts,
+    faults: Vec<IoFault>,
+    write_log: Option<Utf8PathBuf>,
+}
+
+/// Where a card or a disk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Whereabouts {
+    /// In its slot, or on its port.
+    In,
+    /// In somebody's hand.
+    Out,
+}
+
+impl Medium {
+    pub(super) fn new(top: Utf8PathBuf) -> Self {
+        Self { top, frozen: Vec::new(), is: Whereabouts::In, faults: Vec::new(), write_log: None }
+    }
+
+    /// Why its state cannot be kept, if so.
+    pub(super) fn cannot_be_saved(&self) -> Option<&'static str> {
+        if self.write_log.is_some() {
+            Some("its writes are logged")
+        } else {
+            (!self.faults.is_empty()).then_some("it has faults")
+        }
+    }
+
+    /// One that was kept, with an overlay over it.
+    pub(super) fn kept(top: Utf8PathBuf, frozen: Vec<Utf8PathBuf>, is: Whereabouts) -> Self {
+        Self { frozen, is, ..Self::new(top) }
+    }
+
+    fn disk(&self, id: &str) -> Disk {
+        let mut disk = Disk::new(&self.top, DiskFormat::Qcow2, id);
+        disk.faults.clone_from(&self.faults);
+        disk.write_log.clone_from(&self.write_log);
+        disk
+    }
+}
+
+impl Lab {
+    /// Plugs a new, empty SSD of so many bytes into a USB port of a node without power. In the guest it is
+    /// `/dev/disk/by-id/usb-QEMU_QEMU_HARDDISK_NAME-ssd-0:0`, where `NAME` is the node's.
+    ///
+    /// # Errors
+    /// The node has power, or an SSD already.
+    pub fn plug_ssd(&mut self, node: &Node, bytes: u64) -> Verdict {
+        node.without_power("plug an SSD in")?;
+        if locked(node.state()).ssd.is_some() {
+            return Err(Failure::scenario(format!("{} has an SSD already", node.name())));
+        }
+        let image = self.new_file(&format!("{}.ssd.qcow2", node.name()))?;
+        create_blank(&image, bytes)
+            .map_err(|error| Failure::expected("cannot make an SSD", &error).on(node.name()))?;
+        locked(node.state()).ssd = Some(Medium::new(image));
+        Ok(())
+    }
+}
+
+impl Node {
+    /// Takes the SD card out of its slot. The node must have no power: what a card does to a system that runs from it is not
+    /// reproduced.
+    ///
+    /// # Errors
+    /// It has power, or no card in its slot.
+    pub fn pull_sd_card(&self) -> Verdict<&Self> {
+        self.without_power("pull the SD card")?;
+        self.moves(CARD_NAME, Whereabouts::Out)
+    }
+
+    /// Puts the SD card back.
+    ///
+    /// # Errors
+    /// It has power, or the card is in.
+    pub fn insert_sd_card(&self) -> Verdict<&Self> {
+        self.without_power("insert the SD card")?;
+        self.moves(CARD_NAME, Whereabouts::In)
+    }
+
+    /// Pulls the SSD out, with power or without. The guest is not asked.
+    ///
+    /// # Errors
+    /// No SSD is plugged in, or the emulator holds it.
+    pub fn unplug_ssd(&self) -> Verdict<&Self> {
+        self.moves(SSD_NAME, Whereabouts::Out)?;
+        let running = locked(self.state()).machine.clone();
+        if let Some(running) = running {
+            running.machine.unplug(SSD).map_err(|error| {
+                Failure::expected("cannot pull the SSD out", &error).on(self.name())
+            })?;
+        }
+        Ok(self)
+    }
+
+    /// Plugs the SSD in that was pulled out.
+    ///
+    /// # Errors
+    /// The node has power, or the SSD is plugged in.
+    pub fn replug_ssd(&self) -> Verdict<&Self> {
+        self.without_power("plug the SSD in")?;
+        self.moves(SSD_NAME, Whereabouts::In)
+    }
+
+    /// From the next power-on on, the SSD fails like this; with no faults it is sound again.
+    ///
+    /// # Errors
+    /// The node has power, or no SSD.
+    pub fn ssd_fails(&self, faults: Vec<IoFault>) -> Verdict<&Self> {
+        self.without_power("make the SSD fail")?;
+        self.with_medium(SSD_NAME, |ssd| ssd.faults = faults)
+    }
+
+    /// From the next power-on on, what is written to the SSD is logged to this file ([`feeder_machine::write_log`]), anew at
+    /// each power-on. The states of steps cannot be kept meanwhile.
+    ///
+    /// # Errors
+    /// The node has power, or no SSD.
+    pub fn log_ssd_writes(&self) -> Verdict<Utf8PathBuf> {
+        self.without_power("log the SSD's writes")?;
+        let log = self.bench().story.dir().scratch().join(format!("{}.ssd.writes", self.name()));
+        self.with_medium(SSD_NAME, |ssd| ssd.write_log = Some(log.clone()))?;
+        Ok(log)
+    }
+
+    /// Ends that.
+    ///
+    /// # Errors
+    /// The node has power, or no SSD.
+    pub fn stop_logging_ssd_writes(&self) -> Verdict<&Self> {
+        self.without_power("stop logging the SSD's writes")?;
+        self.with_medium(SSD_NAME, |ssd| ssd.write_log = None)
+    }
+
+    /// Writes the whole contents of the SSD, as they are without power, to the raw file `to`, which stays sparse.
+    ///
+    /// # Errors
+    /// The node has power, or no SSD.
+    pub fn copy_ssd(&self, to: &Utf8Path) -> Verdict {
+        self.without_power("copy the SSD")?;
+        let Some(ssd) = locked(self.state()).ssd.clone() else {
+            return Err(Failure::scenario(format!("{} has no {SSD_NAME}", self.name())));
+        };
+        let copied = size(&ssd.top, DiskFormat::Qcow2)
+            .and_then(|bytes| read_head(&ssd.top, DiskFormat::Qcow2, bytes, to));
+        copied.map_err(|error| Failure::expected("cannot copy the SSD", &error).on(self.name()))
+    }
+
+    fn without_power(&self, what: &str) -> Verdict {
+        match locked(self.state()).machine {
+            None => Ok(()),
+            Some(_) => Err(Failure::scenario(format!("{} has power: cannot {what}", self.name()))
+                .with_hint("cut its power first")),
+        }
+    }
+
+    fn with_medium(&self, name: &str, change: impl FnOnce(&mut Medium)) -> Verdict<&Self> {
+        let mut state = locked(self.state());
+        let medium = if name == SSD_NAME { &mut state.ssd } else { &mut state.card };
+        match medium {
+            Some(medium) => change(medium),
+            None => return Err(Failure::scenario(format!("{} has no {name}", self.name()))),
+        }
+        drop(state);
+        Ok(self)
+    }
+
+    fn moves(&self, name: &str, to: Whereabouts) -> Verdict<&Self> {
+        let mut was = to;
+        self.with_medium(name, |medium| was = std::mem::replace(&mut medium.is, to))?;
+        if was == to {
+            let is = if to == Whereabouts::In { "in" } else { "out" };
+            return Err(Failure::scenario(format!("the {name} of {} is {is}", self.name())));
+        }
+        let did = if to == Whereabouts::In { "plugged in" } else { "pulled out" };
+        self.bench().story.note(format!("{}: {name} {did}", self.name()));
+        Ok(self)
+    }
+
+    /// What the machine has plugged in.
+    pub(super) fn disks(&self) -> Vec<Disk> {
+        let state = locked(self.state());
+        let within = |medium: &&Medium| medium.is == Whereabouts::In;
+        let card = state.card.as_ref().filter(within).map(|card| card.disk(SD));
+        let ssd = state.ssd.as_ref().filter(within);
+        let ssd = ssd.map(|ssd| ssd.disk(SSD).on_usb(&format!("{}-{SSD}", self.name())));
+        card.into_iter().chain(ssd).collect()
+    }
+
+    /// Asks the twin which disk the board boots from.
+    pub(super) fn boot_disks(&self) -> Verdict<Boot> {
+        let mut heads = Vec::new();
+        for disk in self.disks() {
+            heads.push((self.head(&disk)?, disk.id));
+        }
+        let (mut card, mut usb) = (None, Vec::new());
+        for (file, id) in &mut heads {
+            let answers_after = Duration::ZERO;
+            let attached = Attached { name: id.clone(), disk: file, answers_after };
+            if id == SD { card = Some(attached) } else { usb.push(attached) }
+        }
+        let model = match self.board() {
+            Board::Pi3B => BoardModel::Pi3B,
+            Board::Pi3BPlus => BoardModel::Pi3BPlus,
+        };
+        // The flag does not survive a power cut, and power is cut before every boot.
+        let search = DiskBoot::new(self.profile(), Otp::of(model))
+            .start(&mut Plugged { card, usb }, &mut TryBoot::Off)
+            .or_fail(Class::Host, "cannot read what is plugged in")?;
+        let story = &self.bench().story;
+        for tried in &search.tried {
+            let (place, said) = (tried.place.to_string(), tried.to_string());
+            story.firmware(self.name(), Firmware::Looked { place, said });
+        }
+        let Found::Kernel(boot) = search.end else {
+            let said: Vec<_> = search.tried.iter().map(ToString::to_string).collect();
+            let why = said.join("; ");
+            story.firmware(self.name(), Firmware::GaveUp { why: why.clone() });
+            return Err(
+                Failure::product(format!("{} does not boot: {why}", self.name())).on(self.name())
+            );
+        };
+        let from = match boot.source() {
+            Some(Source::Disk { place: Place::UsbDisk(_), .. }) => "USB",
+            _ => "SD",
+        };
+        story.milestone(self.name(), from, None);
+        Ok(*boot)
+    }
+
+    /// A disk as far as the firmware reads it: to the end of the last FAT partition, or all of it where the table is another.
+    fn head(&self, disk: &Disk) -> Verdict<fs::File> {
+        let name = format!("{}.{}.head", self.name(), disk.id);
+        let head = self.bench().story.dir().scratch().join(name);
+        let cannot =
+            |error| Failure::expected("cannot read what is plugged in", &error).on(self.name());
+        let read = |bytes| read_head(&disk.path, disk.format, bytes, &head).map_err(cannot);
+        read(SECTOR)?;
+        let open = || fs::File::open(&head).or_fail(Class::Host, "cannot read what is plugged in");
+        let mut mbr = [0; SECTOR as usize];
+        open()?.read_exact(&mut mbr).or_fail(Class::Host, "cannot read what is plugged in")?;
+        let whole = size(&disk.path, disk.format).map_err(cannot)?;
+        read(read_by_firmware(&mbr).map_or(whole, |end| end.min(whole)))?;
+        open()
+    }
+
+    /// Power is off for whoever watches: the firmware found nothing.
+    pub(super) fn found_nothing(&self, failure: &Failure) {
+        let why = Some(failure.message.clone());
+        self.bench().story.power_off(self.name(), PowerEnd::Cut, why);
+    }
+}
+
+/// Bytes of a disk from its first one on that hold all that the firmware reads; `None` for all of them.
+fn read_by_firmware(mbr: &[u8; SECTOR as usize]) -> Option<u64> {
+    if mbr[510..] != [0x55, 0xaa] {
+        return Some(SECTOR);
+    }
+    let field = |at: usize| u64::from(u32::from_le_bytes(std::array::from_fn(|i| mbr[at + i])));
+    let entries = (0..4).map(|index| 446 + 16 * index);
+    let protective = entries.clone().any(|at| mbr[at + 4] == 0xee);
+    let fat = entries.filter(|at| matches!(mbr[at + 4], 0x01 | 0x04 | 0x06 | 0x0b | 0x0c | 0x0e));
+    let end = fat.map(|at| (field(at + 8) + field(at + 12)) * SECTOR).max();
+    match end {
+        None if protective => None,
+        end => Some(end.unwrap_or(SECTOR)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mbr(entries: &[(u8, u32, u32)]) -> [u8; 512] {
+        let mut mbr = [0; 512];
+        mbr[510..].copy_from_slice(&[0x55, 0xaa]);
+        for (index, (kind, start, length)) in entries.iter().enumerate() {
+            let at = 446 + 16 * index;
+            mbr[at + 4] = *kind;
+            mbr[at + 8..at + 12].copy_from_slice(&start.to_le_bytes());
+            mbr[at + 12..at + 16].copy_from_slice(&length.to_le_bytes());
+        }
+        mbr
+    }
+
+    #[test]
+    fn no_more_of_a_disk_is_read_than_the_firmware_reads() {
+        assert_eq!(read_by_firmware(&[0; 512]), Some(512));
+        assert_eq!(read_by_firmware(&mbr(&[(0x83, 2048, 4096)])), Some(512));
+        let two = [(0x0c, 2048, 100), (0x83, 4096, 9999), (0x0e, 20_000, 50)];
+        assert_eq!(read_by_firmware(&mbr(&two)), Some(20_050 * 512));
+        assert_eq!(read_by_firmware(&mbr(&[(0xee, 1, u32::MAX)])), None);
+    }
+}
