@@ -1,0 +1,18 @@
+# Frees the SD card: what it held of the system goes; bootcode.bin and `timeout`, which start the board, stay.
+set -eu
+on_disk
+[ "$state" = running ] || fail "the master does not run from $disk (it is: $state); its card is needed"
+find_card >/dev/null
+[ -n "$card" ] || exit 0
+mount -t vfat "$card" "$work/card"
+trap 'umount "$work/card"' EXIT
+[ -f "$work/card/bootcode.bin" ] || fail "bootcode.bin is missing on $card, without which the card starts nothing; nothing was deleted"
+# The old root, and no other partition that somebody may have made. Its name is with the old boot files, which go last.
+old=$(sed -n 's/.*root=PARTUUID=\([^ ]*\).*/\1/p' "$work/card/feeder-sd/cmdline.txt" 2>/dev/null || :)
+root=$([ -z "$old" ] || readlink -f "/dev/disk/by-partuuid/$old")
+if [ -b "$root" ] && [ "$(lsblk -dnro PKNAME "$root")" = "$(lsblk -dnro PKNAME "$card")" ]; then
+  wipefs -q -a "$root"
+  sync "$root"
+fi
+rm -rf "$work/card/feeder-sd"
+sync -f "$work/card"

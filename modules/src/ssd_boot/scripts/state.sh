@@ -1,0 +1,7 @@
+# on_disk: sets $state to how far the move is: none, made, formatted, copied, sealed, or running when the root is there.
+on_disk() {
+  state=none
+  find_disk || return 0
+  state=$(stage)
+  if [ "$state" = sealed ] && [ "$(findmnt -nro MAJ:MIN --target "$source")" = "$(lsblk -dnro MAJ:MIN "$root_device" | tr -d ' ')" ]; then state=running; fi
+}

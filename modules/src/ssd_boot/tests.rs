@@ -1,0 +1,172 @@
+//! The scripts of the move, on loop devices.
+
+mod bench;
+
+use bench::{bench_or_skip, went_well};
+use feeder_process::Output;
+
+fn said(output: &Output) -> String {
+    format!("{:?}\n{}\n{}", output.status, output.stdout_text(), output.stderr)
+}
+
+#[test]
+fn a_card_becomes_an_ssd_that_boots() {
+    let bench = bench_or_skip!();
+    assert_eq!(bench.state(), "absent");
+    for (script, state) in [
+        (bench.script.partition(), "made"),
+        (bench.script.format(), "formatted"),
+        (bench.script.first_copy(), "copied"),
+        (bench.script.last_move(), "sealed"),
+    ] {
+        let output = bench.run(&script);
+        assert!(went_well(&output), "{}", said(&output));
+        assert_eq!(bench.state(), state, "{}", said(&output));
+        assert_eq!(bench.ssd_boots(), state == "sealed");
+        assert_eq!(bench.card_boots(), state != "sealed");
+    }
+    // The folders because something was made in them.
+    assert_eq!(bench.differences(), ["send ./", "send etc/", "send etc/fstab"]);
+    let id = bench.sh(&format!("blkid -p -s PTUUID -o value {}", bench.ssd()));
+    insta::assert_snapshot!("fstab", bench.read("etc/fstab").replace(id.trim(), "DISK-ID"));
+    insta::assert_snapshot!(
+        "cmdline",
+        bench.sh("cat seen/cmdline.txt").replace(id.trim(), "DISK-ID")
+    );
+    // What the card keeps is what it had, and the SSD has the same.
+    assert_eq!(bench.sh("ls firmware"), "bootcode.bin\nfeeder-sd\ntimeout\n");
+    bench.sh("cp firmware/bootcode.bin firmware/feeder-sd/; diff -r -x cmdline.txt firmware/feeder-sd seen");
+    // Holes stay holes: the card holds 512 MiB of state in less than a MiB.
+    let image = "srv/feeder/state/cluster01/state.img";
+    let blocks = bench.sh(&format!(
+        "mount -o ro {}p2 mnt; du -k mnt/{image} | cut -f 1; umount mnt",
+        bench.ssd()
+    ));
+    assert!(blocks.trim().parse::<u32>().expect("a number") < 1024, "{blocks} KiB");
+    let table = bench.sh(&format!("sfdisk -d {} | sed -n 's/.*start= *//p'", bench.ssd()));
+    assert_eq!(table, "2048, size=       81920, type=c\n83968, size=      243712, type=83\n");
+}
+
+/// Kills the move at some calls of tools, every `step`th, and each time starts the master again and moves to the end.
+fn cut_off(step: usize) {
+    let bench = bench_or_skip!();
+    assert!(went_well(&bench.run(&bench.whole())));
+    let calls = bench.calls();
+    drop(bench);
+    let mut points = 0;
+    for call in (1..=calls).step_by(step) {
+        let bench = bench::Bench::new();
+        let output = bench.until(&bench.whole(), call);
+        assert!(!went_well(&output), "call {call} was not reached");
+        bench.restart();
+        let boots = (bench.card_boots(), bench.ssd_boots());
+        assert!(boots.0 || boots.1, "nothing boots after call {call}: {}", said(&output));
+        // The way on begins with what is found, and consent is asked for again only while nothing was made.
+        let output = bench.run(&bench.whole());
+        assert!(went_well(&output), "after call {call}: {}", said(&output));
+        assert_eq!(bench.state(), "sealed", "after call {call}");
+        assert!(bench.ssd_boots(), "after call {call}");
+        assert_eq!(
+            bench.differences(),
+            ["send ./", "send etc/", "send etc/fstab"],
+            "after call {call}"
+        );
+        points += 1;
+    }
+    assert!(points > 3, "{points} of {calls} points");
+    eprintln!("{points} points of {calls} calls, all survived");
+}
+
+#[test]
+fn cut_off_it_boots_and_goes_on() {
+    cut_off(37);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn cut_off_anywhere_it_boots_and_goes_on() {
+    cut_off(1);
+}
+
+/// Runs with the sample cluster, which has an SSD, on a master with the sample's disks.
+fn with_ssd(run: impl FnOnce(&crate::Site<'_>)) {
+    let text = include_str!("../../../fixtures/clusters/lab.toml").replacen(
+        "[[worker]]",
+        "[master.ssd]\ndisk = \"/dev/disk/by-id/usb-Samsung_Portable_SSD_T5_1234567-0:0\"\n\n[[worker]]",
+        1,
+    );
+    crate::part::tests::with_cluster(&text, |site| {
+        let disks = Some(super::disks::tests::disks());
+        let survey = crate::Survey { disks, ..site.survey.clone() };
+        run(&crate::Site { survey: &survey, ..*site });
+    });
+}
+
+#[test]
+fn without_an_ssd_nothing_is_wanted() {
+    crate::part::tests::with_site(|site| {
+        let part = super::part(site);
+        assert!(part.steps.is_empty() && part.packages.is_empty());
+        assert_eq!(super::refusal(site), None);
+        assert!(super::notes(site).is_empty() && super::to_be_erased(site).is_none());
+    });
+}
+
+#[test]
+fn the_plan_shows_what_would_be_destroyed() {
+    with_ssd(|site| {
+        let part = super::part(site);
+        insta::assert_snapshot!(
+            "plan",
+            format!("{:#?}\n{}", part.steps, super::notes(site).join("\n"))
+        );
+    });
+}
+
+#[test]
+fn scripts_are_valid_shell() {
+    with_ssd(|site| {
+        let (ssd, disks) = super::wanted(site).expect("it is configured");
+        let script = super::Script::on_master(site, ssd, disks);
+        for (name, text) in [
+            ("partition", script.partition()),
+            ("format", script.format()),
+            ("first_copy", script.first_copy()),
+            ("last_move", script.last_move()),
+            ("finish", script.finish()),
+            ("card", script.card()),
+            ("survey", script.survey()),
+            ("probe", script.probe(&["sealed", "running"])),
+            ("program_usb_boot", super::program_usb_boot()),
+        ] {
+            crate::part::tests::shell_accepts(&text);
+            // The scripts lie beside this file as they are; what is put in front of them is shown.
+            if matches!(name, "probe" | "program_usb_boot") {
+                insta::assert_snapshot!(name, text);
+            }
+        }
+    });
+}
+
+/// Sources a library and runs a line with it.
+fn with_library(library: &str, line: &str) -> String {
+    let script = format!("set -eu\nfirmware=/none\n{library}\n{line}\n");
+    feeder_process::Cmd::new("sh").stdin(script).run().expect("it runs").stdout_text()
+}
+
+#[test]
+fn usb_comes_first_in_an_order_that_keeps_the_rest() {
+    let orders = "for order in f41 f14 f461 f21 f1 f; do usb_first $order; done";
+    let told = with_library(include_str!("scripts/eeprom.sh"), orders);
+    assert_eq!(told, "f14\nf14\nf614\nf214\nf14\nf4\n");
+}
+
+#[test]
+fn a_command_line_of_a_first_boot_becomes_an_ssds() {
+    let line = "printf '%s\\n' 'console=tty1 root=/dev/mmcblk0p2 init=/usr/lib/raspberrypi-sys-mods/firstboot quiet rootfstype=ext4 rootflags=data=ordered' | \
+                { disk_id=12345678; file_system=f2fs; cmdline_for; }";
+    assert_eq!(
+        with_library(include_str!("scripts/boot.sh"), line),
+        "console=tty1 root=PARTUUID=12345678-02 quiet rootfstype=f2fs rootwait\n"
+    );
+}
