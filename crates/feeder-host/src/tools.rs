@@ -221,6 +221,8 @@ pub const TOOLS: &[Tool] = &[
     program(&["tshark"], "tshark", &[Checks], "check packet captures from outside"),
     program(&["dnsmasq"], "dnsmasq-base", &[Checks], "check the DHCP and TFTP codecs from outside"),
     program(&["sfdisk"], "fdisk", &[Checks], "check partition tables from outside"),
+    program(&["losetup"], "mount", &[Checks], "move a system between two disks in tests"),
+    program(&["rsync"], "rsync", &[Checks], "copy a system from one disk to another in tests"),
     program(&["busybox"], "busybox", &[Checks], "run the scripts for hosts with another shell"),
     program(&["chromium"], "chromium", &[Checks], "look at reports in a real browser"),
     program(&["pkill"], "procps", &[Checks], "end single processes in tests"),

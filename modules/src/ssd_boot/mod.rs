@@ -87,9 +87,28 @@ pub(crate) fn move_step(site: &Site<'_>) -> Option<Step> {
         switch(script.way),
         ssd.disk.name()
     );
-    let task =
-        Task::new("ssd-move", summary).probe(script.probe(&["running"])).apply(script.last_move());
+    let task = move_task(&script, summary);
     Some(Step::new(NAME).named(MOVE).title("from the SD card to the SSD").with(task))
+}
+
+fn move_task(script: &Script, summary: String) -> Task {
+    Task::new("ssd-move", summary).probe(script.probe(&["running"])).apply(script.last_move())
+}
+
+/// From a disk that `what` describes to a copy of `used` bytes, made while the system runs.
+fn copy_tasks(script: &Script, what: &str, used: u64) -> [Task; 3] {
+    let file_system = script.file_system;
+    [
+        Task::new("ssd-partitions", format!("SSD {what}"))
+            .probe(script.probe(&["made", "formatted", "copied", "sealed", "running"]))
+            .apply(script.partition()),
+        Task::new("ssd-file-system", format!("SSD: root file system {file_system}"))
+            .probe(script.probe(&["formatted", "copied", "sealed", "running"]))
+            .apply(script.format()),
+        Task::new("ssd-copy", format!("SSD: copy of the running system, {}", size(used)))
+            .probe(script.probe(&["copied", "sealed", "running"]))
+            .apply(script.first_copy()),
+    ]
 }
 
 pub(crate) fn part(site: &Site<'_>) -> Part {
@@ -107,21 +126,7 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
         .title("a copy of the system on the SSD")
         .after(crate::workers::NAME)
         .after(crate::boot_server::NAME)
-        .with(
-            Task::new("ssd-partitions", format!("SSD {what}"))
-                .probe(script.probe(&["made", "formatted", "copied", "sealed", "running"]))
-                .apply(script.partition()),
-        )
-        .with(
-            Task::new("ssd-file-system", format!("SSD: root file system {}", ssd.file_system))
-                .probe(script.probe(&["formatted", "copied", "sealed", "running"]))
-                .apply(script.format()),
-        )
-        .with(
-            Task::new("ssd-copy", format!("SSD: copy of the running system, {}", size(disks.used)))
-                .probe(script.probe(&["copied", "sealed", "running"]))
-                .apply(script.first_copy()),
-        );
+        .with_all(copy_tasks(&script, &what, disks.used));
     let mut packages = vec!["dosfstools", "fdisk", "mtools", "rsync"];
     if ssd.file_system == feeder_cluster::FileSystem::F2fs {
         packages.push("f2fs-tools");

@@ -33,7 +33,7 @@ pub struct SsdStatus {
 }
 
 impl Card {
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let cards = text.lines().filter_map(|line| line.strip_prefix("ssd.card=")?.split_once(' '));
         let mut cards: Vec<Self> = cards
             .map(|(partition, what)| Self { partition: partition.to_owned(), kept: what == "kept" })

@@ -47,6 +47,121 @@ fn a_card_becomes_an_ssd_that_boots() {
     assert_eq!(table, "2048, size=       81920, type=c\n83968, size=      243712, type=83\n");
 }
 
+#[test]
+fn the_engine_applies_it_and_then_finds_nothing_to_do() {
+    use feeder_plan::{Mode, Phase, Step, apply, gather, plan, run};
+
+    let mut bench = bench_or_skip!();
+    let host = feeder_remote::Local::new("cluster00").env("FEEDER_RUN", bench.path("run"));
+    let copy = |script: &super::Script| {
+        [Step::new("ssd-boot").with_all(super::copy_tasks(script, "of the test", 0))]
+    };
+    let last = |script: &super::Script| {
+        [Step::new("ssd-move").with(super::move_task(script, "the move".into()))]
+    };
+    let mut moved = false;
+    let report = run(&host, &copy(&bench.script), Mode::Apply, &mut |event| {
+        moved |= matches!(event.phase, Phase::Moved(_, total) if total > 3_000_000);
+    });
+    assert_eq!(report.map_err(|error| error.to_string()).map(|report| report.changed()), Ok(3));
+    assert!(moved, "the copy says how far it is");
+
+    let steps = last(&bench.script);
+    let left = plan(&steps, &gather(&host, &steps).expect("the host answers"));
+    assert!(left.to_string().contains("the move: copied → present"), "{left}");
+    apply(&host, &left, &mut |_| {}).expect("it moves");
+    // It has not been started from there yet: the move is not done.
+    assert_eq!(plan(&steps, &gather(&host, &steps).expect("the host answers")).to_change(), 1);
+
+    bench.start_from_ssd();
+    let steps: Vec<Step> = copy(&bench.script).into_iter().chain(last(&bench.script)).collect();
+    let left = plan(&steps, &gather(&host, &steps).expect("the host answers"));
+    assert!(left.is_empty(), "{left}");
+}
+
+#[test]
+fn a_finished_card_only_starts_the_board() {
+    let mut bench = bench_or_skip!();
+    let too_early = bench.run(&bench.script.finish());
+    assert!(too_early.stderr.contains("does not run from"), "{}", said(&too_early));
+
+    assert!(went_well(&bench.run(&bench.whole())));
+    bench.start_from_ssd();
+    let card = bench.card_in_reader();
+    bench.sh("mkdir fat/other; cp -r firmware/. fat/");
+    let found = super::Card { partition: format!("{card}p1"), kept: true };
+    assert_eq!(super::Card::parse(&bench.run(&bench.script.card()).stdout_text()), Some(found));
+
+    let output = bench.run(&bench.script.finish());
+    assert!(went_well(&output), "{}", said(&output));
+    assert_eq!(bench.sh("ls fat"), "bootcode.bin\nother\ntimeout\n");
+    assert_eq!(bench.sh(&format!("blkid -p -s TYPE -o value {card}p2 || :")), "", "the old root");
+    assert_eq!(bench.sh(&format!("blkid -p -s TYPE -o value {card}p1")), "vfat\n");
+    assert_eq!(super::Card::parse(&bench.run(&bench.script.card()).stdout_text()), None);
+    // Once more, with nothing left to do.
+    assert!(went_well(&bench.run(&bench.script.finish())));
+}
+
+#[test]
+fn a_disk_that_is_used_or_another_one_now_is_left_alone() {
+    let bench = bench_or_skip!();
+    let ssd = bench.ssd();
+    bench.sh(&format!("mkfs.ext4 -q {ssd}; mkdir mnt; mount {ssd} mnt; echo precious >mnt/file"));
+    let output = bench.run(&bench.script.partition());
+    assert!(!went_well(&output) && output.stderr.contains("is mounted on"), "{}", said(&output));
+    bench.sh("umount mnt");
+
+    let other = super::Script { serial: "S49WNP0N123456".into(), ..bench.script.clone() };
+    let output = bench.run(&other.partition());
+    assert!(
+        !went_well(&output) && output.stderr.contains("is another disk now"),
+        "{}",
+        said(&output)
+    );
+
+    let hungry = super::Script { drivers: vec!["no-such-driver"], ..bench.script.clone() };
+    let output = bench.run(&hungry.partition());
+    assert!(!went_well(&output) && output.stderr.contains("no-such-driver"), "{}", said(&output));
+
+    let gone = super::Script { disk: bench.path("gone"), ..bench.script.clone() };
+    for script in [gone.partition(), gone.format(), gone.first_copy(), gone.last_move()] {
+        let output = bench.run(&script);
+        assert!(!went_well(&output) && output.stderr.contains("is not there"), "{}", said(&output));
+    }
+    assert_eq!(bench.sh(&format!("mount -o ro {ssd} mnt; cat mnt/file; umount mnt")), "precious\n");
+}
+
+#[test]
+fn a_disk_that_somebody_partitions_anew_is_not_ours_any_more() {
+    let bench = bench_or_skip!();
+    for script in [bench.script.partition(), bench.script.format(), bench.script.first_copy()] {
+        assert!(went_well(&bench.run(&script)));
+    }
+    assert_eq!(bench.state(), "copied");
+    // Another root in place of ours, with the same table.
+    bench.sh(&format!("mkfs.ext4 -q -F {}p2", bench.ssd()));
+    assert_eq!(bench.state(), "absent");
+    bench.sh(&format!(
+        "echo 'label-id: 0x11112222' | sfdisk -q --no-reread --force {} >/dev/null 2>&1 || :",
+        bench.ssd()
+    ));
+    assert_eq!(bench.state(), "absent");
+}
+
+#[test]
+fn a_disk_that_fills_up_fails_and_the_card_boots() {
+    let mut bench = bench_or_skip!();
+    bench.plug_in("small.img", 44 << 20);
+    bench.script.boot_mib = 8;
+    bench.sh("head -c 40000000 /dev/urandom >card/home/pi/more");
+    assert!(went_well(&bench.run(&bench.script.partition())));
+    assert!(went_well(&bench.run(&bench.script.format())));
+    let output = bench.run(&bench.script.first_copy());
+    assert!(!went_well(&output) && output.stderr.contains("No space left"), "{}", said(&output));
+    assert_eq!(bench.state(), "formatted");
+    assert!(bench.card_boots() && !bench.ssd_boots());
+}
+
 /// Kills the move at some calls of tools, every `step`th, and each time starts the master again and moves to the end.
 fn cut_off(step: usize) {
     let bench = bench_or_skip!();

@@ -1,14 +1,17 @@
 # The SD card that the master came from, when it runs from its SSD. Set before: $source, $work.
 
-# find_card: sets $card to the card's boot partition and prints it with what it is: kept (our folder is on it), or boots.
+# disk_of PARTITION
+disk_of() { lsblk -dnrpo PKNAME "$1"; }
+
+# find_card: sets $card to the card's boot partition, and prints every one with what it is: kept (our folder is on it), or boots.
 find_card() {
   card=
-  here=$(findmnt -nro SOURCE --target "$source")
-  own=$(lsblk -dnro PKNAME "$here")
+  own=$(disk_of "$(findmnt -nro SOURCE --target "$source")")
   mkdir -p "$work/card"
-  for part in $(lsblk -nrpo PATH,FSTYPE | awk '$2 == "vfat" { print $1 }'); do
-    [ "$(lsblk -dnro PKNAME "$part")" != "$own" ] || continue
-    [ -z "$(lsblk -dnro MOUNTPOINTS "$part")" ] || continue
+  for part in $(lsblk -nrpo PATH,TYPE | awk '$2 == "part" { print $1 }'); do
+    [ "$(blkid -p -s TYPE -o value "$part")" = vfat ] || continue
+    [ "$(disk_of "$part")" != "$own" ] || continue
+    ! grep -q "^$part " /proc/mounts || continue
     mount -t vfat -o ro "$part" "$work/card" 2>/dev/null || continue
     if [ -d "$work/card/feeder-sd" ]; then
       card=$part

@@ -9,10 +9,17 @@ trap 'umount "$work/card"' EXIT
 [ -f "$work/card/bootcode.bin" ] || fail "bootcode.bin is missing on $card, without which the card starts nothing; nothing was deleted"
 # The old root, and no other partition that somebody may have made. Its name is with the old boot files, which go last.
 old=$(sed -n 's/.*root=PARTUUID=\([^ ]*\).*/\1/p' "$work/card/feeder-sd/cmdline.txt" 2>/dev/null || :)
-root=$([ -z "$old" ] || readlink -f "/dev/disk/by-partuuid/$old")
-if [ -b "$root" ] && [ "$(lsblk -dnro PKNAME "$root")" = "$(lsblk -dnro PKNAME "$card")" ]; then
-  wipefs -q -a "$root"
-  sync "$root"
+card_disk=$(disk_of "$card")
+if [ -n "$old" ] && [ "$(blkid -p -s PTUUID -o value "$card_disk")" = "${old%-*}" ]; then
+  number=${old##*-}
+  case $card_disk in
+    *[0-9]) root=${card_disk}p${number#0} ;;
+    *) root=$card_disk${number#0} ;;
+  esac
+  if [ -b "$root" ] && [ "$root" != "$card" ]; then
+    wipefs -q -a "$root"
+    sync "$root"
+  fi
 fi
 rm -rf "$work/card/feeder-sd"
 sync -f "$work/card"

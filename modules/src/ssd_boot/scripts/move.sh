@@ -4,7 +4,7 @@
 # no_worker_runs: what a worker wrote after the last copy would be lost.
 no_worker_runs() {
   clients=$(ss -Htn state established '( sport = :2049 )' | awk '{ sub(/:[0-9]+$/, "", $NF); print $NF }' | sort -u | tr '\n' ' ')
-  [ -z "$clients" ] || fail "workers run from this master (${clients% }): shut them down or cut their power, then run it again"
+  [ -z "$clients" ] || fail "workers run from this master (${clients% }): shut them down, then run it again; one whose power was cut may count for some minutes"
 }
 
 stop_services() {

@@ -238,6 +238,31 @@ impl Bench {
         ))
     }
 
+    /// Goes on as if the master had been started from the SSD.
+    pub(super) fn start_from_ssd(&mut self) {
+        self.sh(&format!("mkdir -p new\nmount {}p2 new", self.ssd()));
+        self.script.source = self.path("new");
+    }
+
+    /// A second card in a reader, with the old root and with `./fat` as its boot partition: not every kernel can mount a FAT,
+    /// so that mounting this one shows a folder.
+    pub(super) fn card_in_reader(&mut self) -> String {
+        let card = self.attach("reader.img", CARD);
+        self.sh(&format!(
+            "printf 'label: dos\\nlabel-id: 0xfe3de201\\nsize=40M, type=c\\ntype=83\\n' | sfdisk -q {card} 2>/dev/null\n\
+             partx -u {card}\nmkfs.vfat -F 32 -s 1 {card}p1 >/dev/null\nmkfs.ext4 -q {card}p2\nmkdir -p fat"
+        ));
+        let shim = format!(
+            "#!/bin/sh\nfor last; do :; done\ncase \"$*\" in\n\
+             '-t vfat '*'{card}p1 '*) exec /bin/mount --bind {} \"$last\" ;;\n\
+             '-t vfat '*) exit 1 ;;\n\
+             *) exec /bin/mount \"$@\" ;;\nesac\n",
+            self.path("fat")
+        );
+        std::fs::write(self.path("bin/mount"), shim).unwrap();
+        card
+    }
+
     pub(super) fn sh(&self, text: &str) -> String {
         sh(&format!("cd {}\n{text}", self.dir()))
     }
@@ -246,7 +271,7 @@ impl Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         let mut text = String::new();
-        for mount in ["work/source", "work/root", "mnt", "card"] {
+        for mount in ["work/source", "work/root", "work/card", "mnt", "new", "card"] {
             let _infallible = writeln!(text, "umount -l {} 2>/dev/null", self.path(mount));
         }
         for device in &self.loops {
