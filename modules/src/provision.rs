@@ -318,23 +318,80 @@ fn record_keys(host: &dyn Host, site: &Site<'_>, access: &Access) -> Result<(), 
 
 #[cfg(test)]
 mod tests {
-    use super::steps;
-    use crate::part::tests::with_site;
+    use feeder_ui::Expected;
+
+    use super::*;
+    use crate::{MoveState, part::tests::with_site, ssd_boot::tests::with_ssd};
+
+    const T5: &str = "usb-Samsung_Portable_SSD_T5_1234567-0:0";
+
+    fn in_order(steps: &[Step]) -> String {
+        let names: Vec<&str> = steps.iter().map(|step| step.name.as_str()).collect();
+        for (at, step) in steps.iter().enumerate() {
+            for before in &step.after {
+                assert!(
+                    names[..at].contains(&before.as_str()),
+                    "{} comes before {before}",
+                    step.name
+                );
+            }
+        }
+        names.join("\n")
+    }
 
     #[test]
     fn steps_are_in_an_order_that_can_be_applied() {
-        with_site(|site| {
-            let steps = steps(site);
-            let names: Vec<&str> = steps.iter().map(|step| step.name.as_str()).collect();
-            insta::assert_snapshot!(names.join("\n"));
-            for (at, step) in steps.iter().enumerate() {
-                for before in &step.after {
-                    assert!(
-                        names[..at].contains(&before.as_str()),
-                        "{} comes before {before}",
-                        step.name
-                    );
-                }
+        with_site(|site| insta::assert_snapshot!(in_order(&steps(site))));
+    }
+
+    #[test]
+    fn the_move_to_an_ssd_comes_last() {
+        with_ssd(|site| assert!(in_order(&steps(site)).ends_with("\nssd-boot\nssd-move")));
+    }
+
+    /// What [`agreed`] says to these options.
+    fn asked(site: &Site<'_>, erase: Option<&str>, typed: bool) -> (String, u32) {
+        let mut questions = 0;
+        let mut permits = Permits {
+            erase: erase.map(str::to_owned),
+            confirm: &mut |id, disk| {
+                assert_eq!((id, disk.path.as_str()), (T5, "/dev/sda"));
+                questions += 1;
+                typed
+            },
+            program_usb_boot: false,
+        };
+        let said = match agreed(site, &mut permits) {
+            Ok(()) => "agreed".to_owned(),
+            Err(error) => format!("{error}\n→ {}", error.hint().unwrap_or_default()),
+        };
+        (said, questions)
+    }
+
+    #[test]
+    fn nothing_is_destroyed_without_a_word() {
+        with_ssd(|site| {
+            assert_eq!(asked(site, Some(T5), false), ("agreed".into(), 0));
+            let path = format!("/dev/disk/by-id/{T5}");
+            assert_eq!(asked(site, Some(&path), false), ("agreed".into(), 0));
+            assert_eq!(asked(site, None, true), ("agreed".into(), 1));
+            let (refused, questions) = asked(site, None, false);
+            assert_eq!(questions, 1);
+            let (another, questions) = asked(site, Some("usb-WDC_WD10_WD-1-0:0"), true);
+            assert_eq!(questions, 0);
+            insta::assert_snapshot!("not_agreed", format!("{refused}\n\n{another}"));
+        });
+    }
+
+    #[test]
+    fn who_agreed_once_is_not_asked_when_it_goes_on() {
+        with_ssd(|site| {
+            for state in [MoveState::Made, MoveState::Copied, MoveState::Sealed, MoveState::Running]
+            {
+                let disks = site.survey.disks.clone().map(|disks| crate::Disks { state, ..disks });
+                let survey = Survey { disks, ..site.survey.clone() };
+                let site = Site { survey: &survey, ..*site };
+                assert_eq!(asked(&site, None, false), ("agreed".into(), 0), "{state:?}");
             }
         });
     }

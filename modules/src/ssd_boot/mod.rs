@@ -155,4 +155,4 @@ fn rewritten(content: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

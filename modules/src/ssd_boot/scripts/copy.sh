@@ -38,7 +38,8 @@ tell_progress() {
   total=$(used "$work/source")
   while :; do
     echo "feeder-progress $(used "$work/root") $total"
-    sleep 1
+    # Not to hold the pipe open by which we are read, when it is we who end.
+    sleep 1 >/dev/null 2>&1
   done
 }
 

@@ -218,12 +218,12 @@ impl Bench {
         true
     }
 
-    /// Paths that differ between card and SSD, in content, kind, owner, mode, time, links or attributes.
+    /// Paths that differ between card and SSD, in content, kind, owner, mode, time (not of folders), links or attributes.
     pub(super) fn differences(&self) -> Vec<String> {
         let ssd = self.ssd();
         let text = sh(&format!(
             "cd {}\nmkdir -p mnt\nmount -o ro {ssd}p2 mnt\n\
-             rsync -aHAXn --delete --checksum --out-format='%o %n' --exclude=/lost+found card/ mnt/\numount mnt",
+             rsync -aHAXnO --delete --checksum --out-format='%o %n' --exclude=/lost+found card/ mnt/\numount mnt",
             self.dir()
         ));
         text.lines().map(str::to_owned).collect()
