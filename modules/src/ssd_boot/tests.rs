@@ -105,10 +105,17 @@ fn a_finished_card_only_starts_the_board() {
 fn a_disk_that_is_used_or_another_one_now_is_left_alone() {
     let bench = bench_or_skip!();
     let ssd = bench.ssd();
-    bench.sh(&format!("mkfs.ext4 -q {ssd}; mkdir mnt; mount {ssd} mnt; echo precious >mnt/file"));
+    bench.sh(&format!("mkfs.ext4 -q {ssd}; mkdir mnt; mount {ssd} mnt"));
     let output = bench.run(&bench.script.partition());
     assert!(!went_well(&output) && output.stderr.contains("is mounted on"), "{}", said(&output));
     bench.sh("umount mnt");
+    let parted = format!(
+        "echo 'size=60M' | sfdisk -q --label dos {ssd}; partx -u {ssd}; mkfs.ext4 -q {ssd}p1; mount {ssd}p1 mnt"
+    );
+    bench.sh(&parted);
+    let output = bench.run(&bench.script.partition());
+    assert!(!went_well(&output) && output.stderr.contains("p1 is mounted on"), "{}", said(&output));
+    bench.sh("echo precious >mnt/file; umount mnt");
 
     let other = super::Script { serial: "S49WNP0N123456".into(), ..bench.script.clone() };
     let output = bench.run(&other.partition());
@@ -127,7 +134,10 @@ fn a_disk_that_is_used_or_another_one_now_is_left_alone() {
         let output = bench.run(&script);
         assert!(!went_well(&output) && output.stderr.contains("is not there"), "{}", said(&output));
     }
-    assert_eq!(bench.sh(&format!("mount -o ro {ssd} mnt; cat mnt/file; umount mnt")), "precious\n");
+    assert_eq!(
+        bench.sh(&format!("mount -o ro {ssd}p1 mnt; cat mnt/file; umount mnt")),
+        "precious\n"
+    );
 }
 
 #[test]
@@ -245,35 +255,48 @@ fn a_card_that_is_taken_out_and_one_that_the_eeprom_passes_over_stay_as_they_are
     }
 }
 
-/// Kills the move at some calls of tools, every `step`th, and each time starts the master again and moves to the end.
+/// Cuts the power at a call of a tool, starts the master again and moves to the end.
+fn cut_off_at(call: u32, when: &str) {
+    let mut bench = bench::Bench::new();
+    let output = bench.until(&bench.whole(), call, when);
+    assert!(!went_well(&output), "{when} call {call}: it was not reached");
+    bench.power_cut();
+    let boots = (bench.card_boots(), bench.ssd_boots());
+    assert!(boots.0 || boots.1, "{when} call {call}: nothing boots: {}", said(&output));
+    // The way on begins with what is found on the disk.
+    let output = bench.run(&bench.whole());
+    assert!(went_well(&output), "{when} call {call}: {}", said(&output));
+    assert_eq!(bench.state(), "sealed", "{when} call {call}");
+    assert!(bench.ssd_boots(), "{when} call {call}");
+    assert_eq!(bench.differences(), ["send etc/fstab"], "{when} call {call}");
+}
+
+/// Cuts the power at every `step`th call of a tool, once before and once within it; how many points there are.
 fn cut_off(step: usize) {
     let bench = bench_or_skip!();
     assert!(went_well(&bench.run(&bench.whole())));
     let calls = bench.calls();
     drop(bench);
-    let mut points = 0;
-    for call in (1..=calls).step_by(step) {
-        let bench = bench::Bench::new();
-        let output = bench.until(&bench.whole(), call);
-        assert!(!went_well(&output), "call {call} was not reached");
-        bench.restart();
-        let boots = (bench.card_boots(), bench.ssd_boots());
-        assert!(boots.0 || boots.1, "nothing boots after call {call}: {}", said(&output));
-        // The way on begins with what is found on the disk.
-        let output = bench.run(&bench.whole());
-        assert!(went_well(&output), "after call {call}: {}", said(&output));
-        assert_eq!(bench.state(), "sealed", "after call {call}");
-        assert!(bench.ssd_boots(), "after call {call}");
-        assert_eq!(bench.differences(), ["send etc/fstab"], "after call {call}");
-        points += 1;
-    }
-    assert!(points > 3, "{points} of {calls} points");
-    eprintln!("{points} points of {calls} calls, all survived");
+    let points: Vec<(u32, &str)> =
+        (1..=calls).flat_map(|call| [(call, "before"), (call, "within")]).step_by(step).collect();
+    assert!(points.len() > 3, "{} of {calls} calls", points.len());
+    // Disks make them wait, not processors.
+    std::thread::scope(|scope| {
+        for worker in 0..4 {
+            let points = &points;
+            scope.spawn(move || {
+                for (call, when) in points.iter().skip(worker).step_by(4) {
+                    cut_off_at(*call, when);
+                }
+            });
+        }
+    });
+    eprintln!("{} points at {calls} calls, all survived", points.len());
 }
 
 #[test]
 fn cut_off_it_boots_and_goes_on() {
-    cut_off(37);
+    cut_off(61);
 }
 
 #[test]

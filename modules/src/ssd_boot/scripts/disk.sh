@@ -86,7 +86,8 @@ find_partitions() {
 
 # in_use: prints what keeps the disk busy, if anything does.
 in_use() {
-  for name in "${device##*/}" $(lsblk -nrlo KNAME "$device"); do
+  names=$(lsblk -nro KNAME "$device") || fail "lsblk does not know $device"
+  for name in $names; do
     for holder in /sys/class/block/"$name"/holders/*; do
       [ ! -e "$holder" ] || echo "$name is part of ${holder##*/}"
     done

@@ -6,7 +6,7 @@ busy=$(in_use)
 [ -z "$busy" ] || fail "$disk is in use: $busy"
 [ "$(blockdev --getss "$device")" = 512 ] || fail "$disk has sectors of $(blockdev --getss "$device") bytes; its boot firmware reads 512"
 [ "$(blockdev --getro "$device")" = 0 ] || fail "$disk is write-protected"
-found=$(lsblk -dnro SERIAL "$device")
+found=$(lsblk -dno SERIAL "$device" | sed 's/^ *//; s/ *$//')
 [ "$found" = "$serial" ] || fail "$disk is another disk now: its serial number is $found, not $serial"
 
 need_drivers

@@ -136,7 +136,7 @@ impl Bench {
             let real = sh(&format!("command -v {tool}"));
             let text = format!(
                 "#!/bin/sh\nn=$(($(cat \"$CALLS\") + 1))\necho $n >\"$CALLS\"\n\
-                 if [ $n = \"$KILL_AT\" ]; then kill -9 0; fi\nexec {real}"
+                 if [ $n = \"$KILL_AT\" ]; then\n  [ \"$WHEN\" = before ] || timeout -s KILL 0.02 {real} \"$@\"\n  kill -9 0\nfi\nexec {real}"
             );
             let path = bin.join(tool);
             std::fs::write(&path, text.trim_end().to_owned() + " \"$@\"\n").unwrap();
@@ -160,11 +160,12 @@ impl Bench {
 
     /// Runs a script of ours as a host runs it.
     pub(super) fn run(&self, script: &str) -> Output {
-        self.until(script, 0)
+        self.until(script, 0, "before")
     }
 
-    /// Runs a script, and kills it and its children at a call of a tool. 0 never comes.
-    pub(super) fn until(&self, script: &str, call: u32) -> Output {
+    /// Runs a script, and kills it and its children at a call of a tool: before it, or `within` it (after it, when it is
+    /// quick). The call 0 never comes.
+    pub(super) fn until(&self, script: &str, call: u32, when: &str) -> Output {
         std::fs::write(self.path("calls"), "0\n").unwrap();
         let path =
             format!("{}:/usr/sbin:/sbin:{}", self.path("bin"), std::env::var("PATH").unwrap());
@@ -172,6 +173,7 @@ impl Bench {
             .env("PATH", path)
             .env("CALLS", self.path("calls"))
             .env("KILL_AT", call.to_string())
+            .env("WHEN", when)
             .stdin(format!("{{\n{script}\n}} </dev/null\n"))
             .output()
             .unwrap()
@@ -186,12 +188,16 @@ impl Bench {
         self.run(&self.script.probe(&["nothing"])).stdout_text().trim().to_owned()
     }
 
-    /// What a restart of the master does: mounts of a killed run are gone.
-    pub(super) fn restart(&self) {
-        sh(&format!(
+    /// Power is cut and comes back: what did not reach the SSD's medium by then is lost, mounts of the killed run are gone.
+    pub(super) fn power_cut(&mut self) {
+        // The file behind a loop device holds what was written to the device and not what waits in its cache.
+        self.sh("cp --sparse=always ssd.img cut.img");
+        self.sh(&format!(
             "for mount in source root; do while mountpoint -q {0}/$mount 2>/dev/null; do umount {0}/$mount; done; done",
             self.script.work
         ));
+        let device = self.plug_in("cut.img", SSD);
+        self.sh(&format!("partx -u {device} 2>/dev/null || :"));
     }
 
     /// Whether the card would boot, as `boots` and the firmware see it.
