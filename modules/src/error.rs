@@ -89,6 +89,14 @@ pub enum ProvisionError {
         /// What the last attempt met.
         source: RemoteError,
     },
+    /// The trial start did not bring up a system on the SSD.
+    #[error("{host} did not start from its SSD on trial: {}", source.as_ref().map_or_else(|| "it came back from its SD card".to_owned(), ToString::to_string))]
+    Trial {
+        /// The master.
+        host: String,
+        /// What the last attempt to reach it met; none when it is back on its card.
+        source: Option<RemoteError>,
+    },
     /// The master came back from its old disk.
     #[error("{host} came back from its SD card, not from {id}")]
     StillOnCard {
@@ -131,6 +139,7 @@ impl Expected for ProvisionError {
             | Self::KnownHosts { .. }
             | Self::RomNotTaken { .. }
             | Self::NotBack { .. }
+            | Self::Trial { .. }
             | Self::StillOnCard { .. } => Exit::Failed,
         }
     }
@@ -159,6 +168,12 @@ impl Expected for ProvisionError {
             Self::RomNotTaken { .. } => Some("say `sd-card = \"kept\"` in [master.ssd]".into()),
             Self::NotBack { from_ssd: true, .. } => Some(
                 "nothing is lost: its SSD holds a verified copy, and its card everything that it had. Look at its screen; give the SSD a supply of its own; or go back to the card: move what is in its folder `feeder-sd` one level up".into(),
+            ),
+            Self::Trial { source: None, .. } => Some(
+                "nothing has been switched. Either its firmware does not know tryboot (then provision without --trial), or the system on the SSD does not come up: power, adapter, drivers".into(),
+            ),
+            Self::Trial { .. } => Some(
+                "nothing has been switched: it goes back to its card within six minutes, or when its power is cut; then look into the SSD's journal".into(),
             ),
             Self::NotBack { .. } => Some("look at its screen or serial console".into()),
             Self::StillOnCard { .. } => Some(

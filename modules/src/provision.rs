@@ -8,8 +8,8 @@ use feeder_remote::{Host, Ssh, wait_until_reachable};
 
 use crate::{
     Access, Disk, Layout, MODULES, Part, ProvisionError, Site, Survey, known_hosts, network,
-    restart::{later, restart},
-    ssd_boot::{self, Way},
+    restart::{REBOOT, TRYBOOT, later, restart},
+    ssd_boot::{self, Script, Way},
 };
 
 /// The step that installs what all modules need.
@@ -34,6 +34,8 @@ pub struct Permits<'a> {
     pub confirm: &'a mut dyn FnMut(&str, &Disk) -> bool,
     /// The boot ROM may be told, for ever, to look at USB.
     pub program_usb_boot: bool,
+    /// The master shall start once from its SSD, by `tryboot`, before the card changes.
+    pub trial: bool,
 }
 
 impl std::fmt::Debug for Permits<'_> {
@@ -78,7 +80,8 @@ pub fn provision(
     mode: Mode,
     events: &mut dyn FnMut(ApplyEvent<'_>),
 ) -> Result<Provisioned, ProvisionError> {
-    let mut permits = Permits { erase: None, confirm: &mut |_, _| false, program_usb_boot: false };
+    let mut permits =
+        Permits { erase: None, confirm: &mut |_, _| false, program_usb_boot: false, trial: false };
     provision_with(cluster, access, mode, &mut permits, events)
 }
 
@@ -130,6 +133,10 @@ pub fn provision_with(
     changed += applied(run(&host, &before_move, Mode::Apply, events)?);
     record_keys(&host, &site, access)?;
     if first.changes().any(|(_, change)| change.id.as_str() == ssd_boot::MOVE_TASK) {
+        if permits.trial {
+            host = try_ssd(host, &site, access)?;
+            changed += 1;
+        }
         host = move_to_ssd(host, &site, access, events)?;
         changed += 1 + applied(run(&host, &steps, Mode::Apply, events)?);
     }
@@ -187,11 +194,8 @@ fn agreed(site: &Site<'_>, permits: &mut Permits<'_>) -> Result<(), ProvisionErr
 fn program_usb_boot(host: Ssh, site: &Site<'_>, access: &Access) -> Result<Ssh, ProvisionError> {
     let name = || site.cluster.master.name.to_string();
     host.run(&ssd_boot::program_usb_boot())?;
-    let host = restart(host, site.cluster, access).map_err(|source| ProvisionError::NotBack {
-        host: name(),
-        from_ssd: false,
-        source,
-    })?;
+    let host = restart(host, REBOOT, site.cluster, access)
+        .map_err(|source| ProvisionError::NotBack { host: name(), from_ssd: false, source })?;
     host.run(&ssd_boot::usb_boot_was_programmed())?;
     let now = Survey::take(&host, site.cluster.master.ssd.as_ref())?;
     let now = Site { survey: &now, ..*site };
@@ -201,6 +205,27 @@ fn program_usb_boot(host: Ssh, site: &Site<'_>, access: &Access) -> Result<Ssh, 
         }
         _ => Ok(host),
     }
+}
+
+/// One start with the root on the SSD, and back to the card: what the trial wrote is overwritten by the last copy.
+fn try_ssd(host: Ssh, site: &Site<'_>, access: &Access) -> Result<Ssh, ProvisionError> {
+    let Some((ssd, disks)) = ssd_boot::wanted(site) else { return Ok(host) };
+    let script = Script::on_master(site, ssd, disks);
+    let name = || site.cluster.master.name.to_string();
+    let runs_here = |host: &Ssh| -> Result<bool, ProvisionError> {
+        Ok(host.run(&script.runs_here())?.stdout_text().trim() == "yes")
+    };
+    let failed = |source| ProvisionError::Trial { host: name(), source: Some(source) };
+    host.run(&script.trial())?;
+    let host = restart(host, TRYBOOT, site.cluster, access).map_err(failed)?;
+    if !runs_here(&host)? {
+        host.run(ssd_boot::AFTER_TRIAL)?;
+        return Err(ProvisionError::Trial { host: name(), source: None });
+    }
+    let host = restart(host, REBOOT, site.cluster, access)
+        .map_err(|source| ProvisionError::NotBack { host: name(), from_ssd: false, source })?;
+    host.run(ssd_boot::AFTER_TRIAL)?;
+    Ok(host)
 }
 
 /// The last copy and the switch; then the master comes back from its SSD, or did not move.
@@ -224,11 +249,8 @@ fn move_to_ssd(
         host.run(&later("poweroff"))?;
         return Err(ProvisionError::TakeCardOut { host: name() });
     }
-    let host = restart(host, site.cluster, access).map_err(|source| ProvisionError::NotBack {
-        host: name(),
-        from_ssd: true,
-        source,
-    })?;
+    let host = restart(host, REBOOT, site.cluster, access)
+        .map_err(|source| ProvisionError::NotBack { host: name(), from_ssd: true, source })?;
     let left = plan(&steps, &gather(&host, &steps).map_err(feeder_plan::RunError::from)?);
     if !left.is_empty() {
         return Err(ProvisionError::StillOnCard { host: name(), id: ssd.disk.name().to_owned() });
@@ -360,6 +382,7 @@ mod tests {
                 typed
             },
             program_usb_boot: false,
+            trial: false,
         };
         let said = match agreed(site, &mut permits) {
             Ok(()) => "agreed".to_owned(),

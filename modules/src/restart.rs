@@ -16,13 +16,23 @@ pub(crate) fn later(verb: &str) -> String {
     format!("systemd-run --quiet --collect sh -c 'sleep 1; systemctl {verb}'")
 }
 
-/// Restarts the master and comes back with a connection to the system that came up.
+/// The verb of an ordinary restart.
+pub(crate) const REBOOT: &str = "reboot";
+/// One restart by which the firmware reads `tryboot.txt` in place of `config.txt`.
+pub(crate) const TRYBOOT: &str = "reboot --reboot-argument=\"0 tryboot\"";
+
+/// Restarts the master by a verb of systemctl, and comes back with a connection to the system that came up.
 ///
 /// # Errors
 /// What the last attempt met when [`Access::patience`] ended, or what time does not cure.
-pub(crate) fn restart(host: Ssh, cluster: &Cluster, access: &Access) -> Result<Ssh, RemoteError> {
+pub(crate) fn restart(
+    host: Ssh,
+    verb: &str,
+    cluster: &Cluster,
+    access: &Access,
+) -> Result<Ssh, RemoteError> {
     let before = boot_id(&host)?;
-    host.run(&later("reboot"))?;
+    host.run(&later(verb))?;
     drop(host);
     let options = access.master(cluster);
     let began = Instant::now();

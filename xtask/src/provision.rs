@@ -31,6 +31,10 @@ pub(crate) struct Provision {
     /// Let the boot ROM of a 3B look at USB, when its SD card is to be removed. This can never be undone
     #[arg(long)]
     program_usb_boot: bool,
+    /// Before the master moves, start it once with its root on the SSD (by the firmware's tryboot); it goes back to its SD card
+    /// by itself when that does not come up
+    #[arg(long)]
+    trial: bool,
     /// The form of the plan on stdout
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -52,6 +56,7 @@ impl Run for Provision {
             erase: self.erase,
             confirm: &mut |id, disk| agrees(&context.progress, id, disk),
             program_usb_boot: self.program_usb_boot,
+            trial: self.trial,
         };
         let mut shown = Shown { progress: &context.progress, step: None, moving: None };
         let provisioned =

@@ -78,6 +78,10 @@ fn switch(way: Way) -> &'static str {
     }
 }
 
+/// Takes what the trial needed off the card again.
+pub(crate) const AFTER_TRIAL: &str =
+    "rm -f /boot/firmware/tryboot.txt /boot/firmware/feeder-try.txt\nsync -f /boot/firmware\n";
+
 /// The last step, by itself.
 pub(crate) fn move_step(site: &Site<'_>) -> Option<Step> {
     let (ssd, disks) = wanted(site)?;

@@ -31,7 +31,8 @@ const COPY: &str = include_str!("scripts/copy.sh");
 const FIRST_COPY: &str = include_str!("scripts/first-copy.sh");
 const BOOT: &str = include_str!("scripts/boot.sh");
 const CARD: &str = include_str!("scripts/card.sh");
-const DRIVERS: &str = include_str!("scripts/drivers.sh");
+const NEEDS: &str = include_str!("scripts/needs.sh");
+const TRY: &str = include_str!("scripts/try.sh");
 const EEPROM: &str = include_str!("scripts/eeprom.sh");
 const CARDS: &str = include_str!("scripts/cards.sh");
 const FINISH: &str = include_str!("scripts/finish.sh");
@@ -190,7 +191,7 @@ impl Script {
     }
 
     pub(crate) fn partition(&self) -> String {
-        self.with(&[DISK, DRIVERS, PARTITION])
+        self.with(&[DISK, NEEDS, PARTITION])
     }
 
     pub(crate) fn format(&self) -> String {
@@ -201,7 +202,17 @@ impl Script {
         self.with(&[DISK, COPY, FIRST_COPY])
     }
 
+    /// Prepares one start with the root on the SSD.
+    pub(crate) fn trial(&self) -> String {
+        self.with(&[DISK, NEEDS, COPY, BOOT, CARD, TRY])
+    }
+
+    /// Prints `yes` when the root is on the SSD at this moment, whatever stage that has.
+    pub(crate) fn runs_here(&self) -> String {
+        self.with(&[DISK, STATE, "find_disk && on_root && echo yes || echo no\n"])
+    }
+
     pub(crate) fn last_move(&self) -> String {
-        self.with(&[DISK, DRIVERS, COPY, BOOT, CARD, EEPROM, MOVE])
+        self.with(&[DISK, NEEDS, COPY, BOOT, CARD, EEPROM, MOVE])
     }
 }

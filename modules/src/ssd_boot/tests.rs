@@ -234,6 +234,34 @@ fn a_move_that_fails_starts_again_what_it_stopped() {
 }
 
 #[test]
+fn a_trial_is_one_start_and_leaves_nothing_behind() {
+    let Some(bench) = copied() else { return };
+    fakes(&bench, "");
+    assert!(went_well(&bench.run(&bench.script.last_move())));
+    // Also after a switch that nobody saw come to its end.
+    assert!(!bench.card_boots());
+    let output = bench.run(&bench.script.trial());
+    assert!(went_well(&output), "{}", said(&output));
+    assert!(bench.card_boots() && !bench.ssd_boots());
+    assert_eq!(bench.run(&bench.script.runs_here()).stdout_text(), "no\n");
+    let id = bench.sh(&format!("blkid -p -s PTUUID -o value {}", bench.ssd()));
+    let texts = [
+        bench.sh("cat firmware/tryboot.txt"),
+        bench.sh("cat firmware/feeder-try.txt"),
+        bench.read("etc/fstab"),
+    ];
+    insta::assert_snapshot!("trial", texts.join("---\n").replace(id.trim(), "DISK-ID"));
+    let unit = "etc/systemd/system/sysinit.target.wants/feeder-trial.service";
+    assert!(bench.read(unit).contains("sleep 300"));
+
+    let output = bench.run(&bench.script.last_move());
+    assert!(went_well(&output), "{}", said(&output));
+    assert!(bench.ssd_boots());
+    assert_eq!(bench.differences(), ["send etc/fstab"]);
+    assert_eq!(bench.sh("ls seen | grep try || :"), "");
+}
+
+#[test]
 fn a_card_that_is_taken_out_and_one_that_the_eeprom_passes_over_stay_as_they_are() {
     let Some(mut bench) = copied() else { return };
     fakes(&bench, "");
@@ -350,6 +378,8 @@ fn scripts_are_valid_shell() {
             ("format", script.format()),
             ("first_copy", script.first_copy()),
             ("last_move", script.last_move()),
+            ("trial", script.trial()),
+            ("runs_here", script.runs_here()),
             ("finish", script.finish()),
             ("card", script.card()),
             ("survey", script.survey()),

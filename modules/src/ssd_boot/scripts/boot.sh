@@ -57,6 +57,7 @@ make_boot_image() {
   rm -rf "$tree" "$image"
   mkdir -p "$tree"
   cp -r "$firmware/." "$tree/"
+  rm -f "$tree/tryboot.txt" "$tree/feeder-try.txt"
   cmdline_for <"$firmware/cmdline.txt" >"$tree/cmdline.txt" || fail "$firmware/cmdline.txt names no root"
   boots "$tree" || fail "$firmware holds nothing that a board boots"
   # As Raspberry Pi OS has it; a small one would have too few clusters for FAT32.

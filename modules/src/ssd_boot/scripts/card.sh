@@ -45,3 +45,11 @@ card_returns() {
   rm -rf "$aside" "$firmware/timeout"
   sync -f "$firmware"
 }
+
+# to_the_beginning: an earlier attempt may have gone as far as the switch. First the card boots again, then the SSD does not
+# any more.
+to_the_beginning() {
+  card_returns
+  boots "$firmware" || fail "$firmware holds nothing that a board boots"
+  [ "$(stage)" != sealed ] || unseal
+}

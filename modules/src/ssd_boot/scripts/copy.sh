@@ -33,14 +33,13 @@ mount_both() {
 
 used() { df -B1 --output=used "$1" | tail -n 1 | tr -d ' '; }
 
-# Once a second, until the copy is done.
+# tell_progress: now, and once a second until $ticker is killed.
 tell_progress() {
   total=$(used "$work/source")
-  while :; do
-    echo "feeder-progress $(used "$work/root") $total"
-    # Not to hold the pipe open by which we are read, when it is we who end.
-    sleep 1 >/dev/null 2>&1
-  done
+  echo "feeder-progress $(used "$work/root") $total"
+  # Not to hold the pipe open by which we are read, when it is we who end.
+  while sleep 1 >/dev/null 2>&1; do echo "feeder-progress $(used "$work/root") $total"; done &
+  ticker=$!
 }
 
 # copy_image FILE: sparse regions are neither read nor written. A part of it never has its name.

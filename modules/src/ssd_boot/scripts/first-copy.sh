@@ -7,8 +7,7 @@ ticker=
 trap release EXIT
 trap 'exit 1' HUP INT TERM
 mount_both
-tell_progress &
-ticker=$!
+tell_progress
 copy_all
 sync -f "$work/root"
 release

@@ -1,12 +1,6 @@
 # The last copy, with everything that writes stopped; the proof that the SSD holds it all; and the switch.
 # Set before: $services, $way (kept, removed, eeprom).
 
-# no_worker_runs: what a worker wrote after the last copy would be lost.
-no_worker_runs() {
-  clients=$(ss -Htn state established '( sport = :2049 )' | awk '{ sub(/:[0-9]+$/, "", $NF); print $NF }' | sort -u | tr '\n' ' ')
-  [ -z "$clients" ] || fail "workers run from this master (${clients% }): shut them down, then run it again; one whose power was cut may count for some minutes"
-}
-
 stop_services() {
   stopped=
   for unit in $services; do
@@ -60,17 +54,13 @@ no_worker_runs
 ticker=
 trap ended EXIT
 trap 'exit 1' HUP INT TERM
-# An earlier attempt may have gone as far as the switch. First the card boots again, then the SSD does not any more.
-card_returns
-boots "$firmware" || fail "$firmware holds nothing that a board boots"
-[ "$here" != sealed ] || unseal
+to_the_beginning
 stop_services
 
 mkdir -p "$work"
 mount_both
 : >"$work/began"
-tell_progress &
-ticker=$!
+tell_progress
 copy_all
 kill "$ticker"
 wait "$ticker" 2>/dev/null || :
