@@ -223,6 +223,12 @@ pub const TOOLS: &[Tool] = &[
     program(&["sfdisk"], "fdisk", &[Checks], "check partition tables from outside"),
     program(&["losetup"], "mount", &[Checks], "move a system between two disks in tests"),
     program(&["rsync"], "rsync", &[Checks], "copy a system from one disk to another in tests"),
+    program(
+        &["mkfs.f2fs"],
+        "f2fs-tools",
+        &[Checks],
+        "make the other root of a master's SSD in tests",
+    ),
     program(&["busybox"], "busybox", &[Checks], "run the scripts for hosts with another shell"),
     program(&["chromium"], "chromium", &[Checks], "look at reports in a real browser"),
     program(&["pkill"], "procps", &[Checks], "end single processes in tests"),

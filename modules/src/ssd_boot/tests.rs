@@ -141,6 +141,29 @@ fn a_disk_that_is_used_or_another_one_now_is_left_alone() {
 }
 
 #[test]
+fn a_root_on_f2fs_is_made() {
+    let mut bench = bench_or_skip!();
+    bench.script.file_system = feeder_cluster::FileSystem::F2fs;
+    for script in [bench.script.partition(), bench.script.format()] {
+        let output = bench.run(&script);
+        assert!(went_well(&output), "{}", said(&output));
+    }
+    assert_eq!(bench.state(), "formatted");
+    bench.sh(&format!("fsck.f2fs --dry-run {}p2 >/dev/null", bench.ssd()));
+    assert_eq!(bench.sh(&format!("blkid -p -s TYPE -o value {}p2", bench.ssd())), "f2fs\n");
+}
+
+#[test]
+fn a_survey_of_this_machine_is_understood() {
+    let bench = bench_or_skip!();
+    let output = bench.run(&bench.script.survey());
+    let disks = super::Disks::parse(&output.stdout_text()).expect("lsblk's list is understood");
+    assert_eq!(disks.state, super::MoveState::None);
+    assert!(disks.used > 3_000_000, "{disks:?}");
+    assert!(disks.all.iter().all(|disk| disk.size > 0 && disk.sector > 0), "{disks:?}");
+}
+
+#[test]
 fn a_disk_that_somebody_partitions_anew_is_not_ours_any_more() {
     let bench = bench_or_skip!();
     for script in [bench.script.partition(), bench.script.format(), bench.script.first_copy()] {
