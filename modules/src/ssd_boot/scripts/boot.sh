@@ -49,6 +49,21 @@ boots() {
   return 1
 }
 
+# number AT LENGTH: a number of $image, which is little endian as this machine is.
+number() { od -An -j "$1" -N "$2" -t "u$2" "$image" | tr -d ' '; }
+
+# used_extent: sets $extent to the bytes of $image up to the end of its last cluster in use, in whole MiB. Fields of the boot
+# sector as in Microsoft's "FAT: General Overview of On-Disk Format". Should it be too small, the comparison that follows fails.
+used_extent() {
+  cluster=$(number 13 1)
+  reserved=$(number 14 2)
+  fats=$(number 16 1)
+  length=$(number 36 4)
+  last=$(od -An -v -j $((reserved * 512)) -N $((length * 512)) -t u4 -w4 "$image" | awk '$1 { last = NR } END { print last - 1 }')
+  extent=$((512 * (reserved + fats * length + (last - 1) * cluster)))
+  extent=$(((extent + 1048575) / 1048576 * 1048576))
+}
+
 # make_boot_image FOLDER: $image, a FAT with all of the boot partition and a command line of its own, and $extent, the bytes
 # from its beginning that are not zero.
 make_boot_image() {
@@ -69,15 +84,7 @@ make_boot_image() {
     cd "$tree"
     for entry in * .[!.]*; do [ ! -e "$entry" ] || mcopy -s -m -Q -i "$image" "$entry" ::; done
   )
-  extent=$(MTOOLSRC=/dev/null minfo -i "$image" :: | awk -F '[=:]' '
-    /^cluster size/ { cluster = $2 + 0 }
-    /^reserved/ { reserved = $2 + 0 }
-    /^fats/ { fats = $2 + 0 }
-    /^Big fatlen/ { length_ = $2 + 0 }
-    /^last allocated cluster/ { last = $2 + 0 }
-    END { print 512 * (reserved + fats * length_ + (last - 1) * cluster) }')
-  # In whole MiB. Should more than that be in use, the comparison below finds it missing.
-  extent=$(((extent + 1048575) / 1048576 * 1048576))
+  used_extent
   truncate -s "$extent" "$image"
   truncate -s "${boot_mib}M" "$image"
   fsck.fat -n "$image" >/dev/null || fail "fsck finds mistakes in the boot partition that was made"
