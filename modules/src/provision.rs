@@ -26,7 +26,7 @@ pub struct Provisioned {
     pub notes: Vec<String>,
 }
 
-/// What was agreed to beforehand, of what cannot be undone.
+/// What was agreed to beforehand of what cannot be undone, and how carefully the move to an SSD is made.
 pub struct Permits<'a> {
     /// The disk that may be destroyed, by its name below `/dev/disk/by-id` or with that path.
     pub erase: Option<String>,
