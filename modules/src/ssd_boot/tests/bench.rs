@@ -278,7 +278,12 @@ impl Drop for Bench {
     fn drop(&mut self) {
         let mut text = String::new();
         for mount in ["work/source", "work/root", "work/card", "mnt", "new", "card"] {
-            let _infallible = writeln!(text, "umount -l {} 2>/dev/null", self.path(mount));
+            let path = self.path(mount);
+            // A lazy one leaves the device busy for whoever gets it next.
+            let _infallible = writeln!(
+                text,
+                "! mountpoint -q {path} || umount {path} 2>/dev/null || umount -l {path}"
+            );
         }
         for device in &self.loops {
             let _infallible = writeln!(text, "partx -d {device} 2>/dev/null; losetup -d {device}");
