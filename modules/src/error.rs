@@ -37,6 +37,80 @@ pub enum ProvisionError {
         /// What to do.
         remedy: String,
     },
+    /// A disk would lose what is on it, and nobody agreed to that.
+    #[error(
+        "{host} would move to {disk}, which destroys what it holds: {holds}. Nothing has been changed"
+    )]
+    NotAgreed {
+        /// The master.
+        host: String,
+        /// The disk, with model, size and serial number.
+        disk: String,
+        /// What is on it now.
+        holds: String,
+        /// What to give `--erase`.
+        id: String,
+    },
+    /// Somebody agreed to another disk than the one that would be destroyed.
+    #[error("--erase {given} is not the disk of [master.ssd], which is {id}")]
+    AgreedToAnother {
+        /// What was given.
+        given: String,
+        /// What is in the cluster's description.
+        id: String,
+    },
+    /// The boot ROM must be told to look at USB, and nobody agreed to that.
+    #[error(
+        "the boot ROM of {host} does not look at USB (OTP row 17 is {row:08x}), and without its SD card it must. Nothing has been changed"
+    )]
+    RomNotProgrammed {
+        /// The master.
+        host: String,
+        /// OTP row 17.
+        row: u32,
+    },
+    /// The boot ROM was told to look at USB and does not.
+    #[error(
+        "the boot ROM of {host} still does not look at USB: OTP row 17 is {row:08x} after a restart with program_usb_boot_mode=1"
+    )]
+    RomNotTaken {
+        /// The master.
+        host: String,
+        /// OTP row 17.
+        row: u32,
+    },
+    /// The master restarted and is not heard of since.
+    #[error("{host} was restarted and did not come back: {source}")]
+    NotBack {
+        /// The master.
+        host: String,
+        /// It was to come from its SSD.
+        from_ssd: bool,
+        /// What the last attempt met.
+        source: RemoteError,
+    },
+    /// The trial start did not bring up a system on the SSD.
+    #[error("{host} did not start from its SSD on trial: {}", source.as_ref().map_or_else(|| "it came back from its SD card".to_owned(), ToString::to_string))]
+    Trial {
+        /// The master.
+        host: String,
+        /// What the last attempt to reach it met; none when it is back on its card.
+        source: Option<RemoteError>,
+    },
+    /// The master came back from its old disk.
+    #[error("{host} came back from its SD card, not from {id}")]
+    StillOnCard {
+        /// The master.
+        host: String,
+        /// The disk.
+        id: String,
+    },
+    /// The master has switched itself off so that its card can be taken out.
+    #[error("{host} has moved to its SSD and switched itself off")]
+    TakeCardOut {
+        /// The master.
+        host: String,
+    },
     /// Asking, changing or verifying failed.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -56,8 +130,17 @@ impl Expected for ProvisionError {
             Self::Remote(error) => error.exit(),
             Self::Unreachable { source, .. } => source.exit(),
             Self::Run(error) => error.exit(),
-            Self::Unsuitable { .. } => Exit::Input,
-            Self::NewAddress { .. } | Self::KnownHosts { .. } => Exit::Failed,
+            Self::Unsuitable { .. }
+            | Self::NotAgreed { .. }
+            | Self::AgreedToAnother { .. }
+            | Self::RomNotProgrammed { .. } => Exit::Input,
+            Self::TakeCardOut { .. } => Exit::NotAsWanted,
+            Self::NewAddress { .. }
+            | Self::KnownHosts { .. }
+            | Self::RomNotTaken { .. }
+            | Self::NotBack { .. }
+            | Self::Trial { .. }
+            | Self::StillOnCard { .. } => Exit::Failed,
         }
     }
 
@@ -73,6 +156,32 @@ impl Expected for ProvisionError {
                 "it takes its old address back by itself within five minutes; check `address`, `subnet` and `gateway` in cluster.toml".into(),
             ),
             Self::Unsuitable { remedy, .. } => Some(remedy.clone()),
+            Self::NotAgreed { id, .. } => {
+                Some(format!("if it may be destroyed: `cargo xtask provision --erase {id}`"))
+            }
+            Self::AgreedToAnother { .. } => {
+                Some("look at both with `cargo xtask provision --plan`".into())
+            }
+            Self::RomNotProgrammed { .. } => Some(
+                "say `sd-card = \"kept\"`, which needs no change of the ROM; or `--program-usb-boot`, which can never be undone".into(),
+            ),
+            Self::RomNotTaken { .. } => Some("say `sd-card = \"kept\"` in [master.ssd]".into()),
+            Self::NotBack { from_ssd: true, .. } => Some(
+                "nothing is lost: its SSD holds a verified copy, and its card everything that it had. Look at its screen; give the SSD a supply of its own; or go back to the card: move what is in its folder `feeder-sd` one level up".into(),
+            ),
+            Self::Trial { source: None, .. } => Some(
+                "nothing has been switched. Either its firmware does not know tryboot (then provision without --trial), or the system on the SSD does not come up: power, adapter, drivers".into(),
+            ),
+            Self::Trial { .. } => Some(
+                "nothing has been switched: it goes back to its card within six minutes, or when its power is cut; then look into the SSD's journal".into(),
+            ),
+            Self::NotBack { .. } => Some("look at its screen or serial console".into()),
+            Self::StillOnCard { .. } => Some(
+                "the SSD did not answer in time: does it have enough power, and is its adapter fast enough? The card is untouched; run it again when the SSD answers".into(),
+            ),
+            Self::TakeCardOut { .. } => Some(
+                "take its SD card out, give it power, and run `cargo xtask provision` again: it verifies the move".into(),
+            ),
             Self::KnownHosts { .. } => None,
         }
     }

@@ -3,10 +3,14 @@
 use std::time::Instant;
 
 use feeder_cluster::Cluster;
-use feeder_plan::{ApplyEvent, HostPlan, Mode, Report, Step, gather, plan, run};
+use feeder_plan::{ApplyEvent, HostPlan, Mode, Report, Step, apply, gather, plan, run};
 use feeder_remote::{Host, Ssh, wait_until_reachable};
 
-use crate::{Access, Layout, MODULES, Part, ProvisionError, Site, Survey, known_hosts, network};
+use crate::{
+    Access, Disk, Layout, MODULES, Part, ProvisionError, Site, Survey, known_hosts, network,
+    restart::{REBOOT, TRYBOOT, later, restart},
+    ssd_boot::{self, Script, Way},
+};
 
 /// The step that installs what all modules need.
 const PACKAGES: &str = "packages";
@@ -18,6 +22,26 @@ pub struct Provisioned {
     pub plan: HostPlan,
     /// Changes made.
     pub changed: usize,
+    /// What whoever does this should know, each a sentence or two.
+    pub notes: Vec<String>,
+}
+
+/// What was agreed to beforehand of what cannot be undone, and how carefully the move to an SSD is made.
+pub struct Permits<'a> {
+    /// The disk that may be destroyed, by its name below `/dev/disk/by-id` or with that path.
+    pub erase: Option<String>,
+    /// Asked about a disk that may not, by its name; true when whoever is asked agrees.
+    pub confirm: &'a mut dyn FnMut(&str, &Disk) -> bool,
+    /// The boot ROM may be told, for ever, to look at USB.
+    pub program_usb_boot: bool,
+    /// The master shall start once from its SSD, by `tryboot`, before the card changes.
+    pub trial: bool,
+}
+
+impl std::fmt::Debug for Permits<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Permits").field("erase", &self.erase).finish_non_exhaustive()
+    }
 }
 
 /// All modules' steps, in order.
@@ -46,48 +70,195 @@ pub fn steps(site: &Site<'_>) -> Vec<Step> {
     steps
 }
 
-/// Compares the master with the cluster and, with [`Mode::Apply`], changes what differs and verifies it.
-///
-/// The master is tried at [`Access::first_contact`] if there is one, then at its own address. Its address is changed under a dead man's
-/// switch: unless it is reached at the new one, it takes the old one back.
+/// [`provision_with`] without agreement to anything that cannot be undone.
 ///
 /// # Errors
-/// Every [`ProvisionError`]. What was changed before an error stays; a next run goes on from there.
+/// Every [`ProvisionError`].
 pub fn provision(
     cluster: &Cluster,
     access: &Access,
     mode: Mode,
     events: &mut dyn FnMut(ApplyEvent<'_>),
 ) -> Result<Provisioned, ProvisionError> {
+    let mut permits =
+        Permits { erase: None, confirm: &mut |_, _| false, program_usb_boot: false, trial: false };
+    provision_with(cluster, access, mode, &mut permits, events)
+}
+
+/// Compares the master with the cluster and, with [`Mode::Apply`], changes what differs and verifies it.
+///
+/// The master is tried at [`Access::first_contact`] if there is one, then at its own address. Its address is changed under a dead man's
+/// switch: unless it is reached at the new one, it takes the old one back. A move to an SSD comes last and restarts it.
+///
+/// # Errors
+/// Every [`ProvisionError`]. What was changed before an error stays; a next run goes on from there.
+pub fn provision_with(
+    cluster: &Cluster,
+    access: &Access,
+    mode: Mode,
+    permits: &mut Permits<'_>,
+    events: &mut dyn FnMut(ApplyEvent<'_>),
+) -> Result<Provisioned, ProvisionError> {
     let layout = Layout::default();
     let mut host = connect(cluster, access)?;
-    let survey = Survey::take(&host)?;
+    let survey = Survey::take(&host, cluster.master.ssd.as_ref())?;
     suitable(cluster, &survey)?;
     let site = Site { cluster, survey: &survey, layout: &layout };
+    movable(&site)?;
+    let notes = ssd_boot::notes(&site);
     let steps = steps(&site);
 
     let first = plan(&steps, &gather(&host, &steps).map_err(feeder_plan::RunError::from)?)
         .about(format!("master, {}", cluster.master.address));
     if mode == Mode::Plan {
-        return Ok(Provisioned { plan: first, changed: 0 });
+        return Ok(Provisioned { plan: first, changed: 0, notes });
     }
     if first.is_empty() {
         // The user's file may be new even when the master is not.
         record_keys(&host, &site, access)?;
-        return Ok(Provisioned { plan: first, changed: 0 });
+        return Ok(Provisioned { plan: first, changed: 0, notes });
     }
+    agreed(&site, permits)?;
     let mut changed = 0;
     if first.changes().any(|(_, change)| change.id.as_str() == network::ADDRESS_TASK) {
         host = change_address(host, &site, access)?;
         changed += 1;
     }
-    let Report { plan: _, applied } = run(&host, &steps, Mode::Apply, events)?;
-    changed += applied.iter().map(feeder_plan::Applied::changed).sum::<usize>();
+    if ssd_boot::wanted(&site).is_some_and(|(ssd, disks)| ssd_boot::must_program(disks, ssd)) {
+        host = program_usb_boot(host, &site, access)?;
+        changed += 1;
+    }
+    let before_move: Vec<Step> =
+        steps.iter().filter(|step| step.name != ssd_boot::MOVE).cloned().collect();
+    changed += applied(run(&host, &before_move, Mode::Apply, events)?);
     record_keys(&host, &site, access)?;
-    Ok(Provisioned { plan: first, changed })
+    if first.changes().any(|(_, change)| change.id.as_str() == ssd_boot::MOVE_TASK) {
+        if permits.trial {
+            host = try_ssd(host, &site, access)?;
+            changed += 1;
+        }
+        host = move_to_ssd(host, &site, access, events)?;
+        changed += 1 + applied(run(&host, &steps, Mode::Apply, events)?);
+    }
+    Ok(Provisioned { plan: first, changed, notes })
 }
 
-fn connect(cluster: &Cluster, access: &Access) -> Result<Ssh, ProvisionError> {
+fn applied(report: Report) -> usize {
+    report.applied.iter().map(feeder_plan::Applied::changed).sum()
+}
+
+/// Whether the master can move to its SSD, if it is to have one.
+fn movable(site: &Site<'_>) -> Result<(), ProvisionError> {
+    match ssd_boot::refusal(site) {
+        None => Ok(()),
+        Some(ssd_boot::Refusal { why, remedy }) => Err(ProvisionError::Unsuitable {
+            host: site.cluster.master.name.to_string(),
+            why,
+            remedy,
+        }),
+    }
+}
+
+/// Whether somebody agreed to what cannot be undone. Nothing has been changed before.
+fn agreed(site: &Site<'_>, permits: &mut Permits<'_>) -> Result<(), ProvisionError> {
+    let host = site.cluster.master.name.to_string();
+    if let Some((ssd, disks)) = ssd_boot::wanted(site) {
+        let id = ssd.disk.name();
+        if let Some(given) = &permits.erase
+            && given.trim_start_matches("/dev/disk/by-id/") != id
+        {
+            return Err(ProvisionError::AgreedToAnother {
+                given: given.clone(),
+                id: id.to_owned(),
+            });
+        }
+        if ssd_boot::must_program(disks, ssd) && !permits.program_usb_boot {
+            return Err(ProvisionError::RomNotProgrammed { host, row: disks.otp.unwrap_or(0) });
+        }
+    }
+    if let Some((id, disk)) = ssd_boot::to_be_erased(site)
+        && permits.erase.is_none()
+        && !(permits.confirm)(id, disk)
+    {
+        return Err(ProvisionError::NotAgreed {
+            host,
+            disk: format!("{id} ({})", disk.describe()),
+            holds: disk.holds(),
+            id: id.to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// Tells the boot ROM to look at USB, restarts the master, and looks whether it does.
+fn program_usb_boot(host: Ssh, site: &Site<'_>, access: &Access) -> Result<Ssh, ProvisionError> {
+    let name = || site.cluster.master.name.to_string();
+    host.run(&ssd_boot::program_usb_boot())?;
+    let host = restart(host, REBOOT, site.cluster, access)
+        .map_err(|source| ProvisionError::NotBack { host: name(), from_ssd: false, source })?;
+    host.run(&ssd_boot::usb_boot_was_programmed())?;
+    let now = Survey::take(&host, site.cluster.master.ssd.as_ref())?;
+    let now = Site { survey: &now, ..*site };
+    match ssd_boot::wanted(&now) {
+        Some((ssd, disks)) if ssd_boot::must_program(disks, ssd) => {
+            Err(ProvisionError::RomNotTaken { host: name(), row: disks.otp.unwrap_or(0) })
+        }
+        _ => Ok(host),
+    }
+}
+
+/// One start with the root on the SSD, and back to the card: what the trial wrote is overwritten by the last copy.
+fn try_ssd(host: Ssh, site: &Site<'_>, access: &Access) -> Result<Ssh, ProvisionError> {
+    let Some((ssd, disks)) = ssd_boot::wanted(site) else { return Ok(host) };
+    let script = Script::on_master(site, ssd, disks);
+    let name = || site.cluster.master.name.to_string();
+    let runs_here = |host: &Ssh| -> Result<bool, ProvisionError> {
+        Ok(host.run(&script.runs_here())?.stdout_text().trim() == "yes")
+    };
+    let failed = |source| ProvisionError::Trial { host: name(), source: Some(source) };
+    host.run(&script.trial())?;
+    let host = restart(host, TRYBOOT, site.cluster, access).map_err(failed)?;
+    if !runs_here(&host)? {
+        host.run(ssd_boot::AFTER_TRIAL)?;
+        return Err(ProvisionError::Trial { host: name(), source: None });
+    }
+    let host = restart(host, REBOOT, site.cluster, access)
+        .map_err(|source| ProvisionError::NotBack { host: name(), from_ssd: false, source })?;
+    host.run(ssd_boot::AFTER_TRIAL)?;
+    Ok(host)
+}
+
+/// The last copy and the switch; then the master comes back from its SSD, or did not move.
+///
+/// By itself and not with the other steps: from the last copy on, what writes stays stopped.
+fn move_to_ssd(
+    host: Ssh,
+    site: &Site<'_>,
+    access: &Access,
+    events: &mut dyn FnMut(ApplyEvent<'_>),
+) -> Result<Ssh, ProvisionError> {
+    let (Some(step), Some((ssd, disks))) = (ssd_boot::move_step(site), ssd_boot::wanted(site))
+    else {
+        return Ok(host);
+    };
+    let name = || site.cluster.master.name.to_string();
+    let steps = [step];
+    let this = plan(&steps, &gather(&host, &steps).map_err(feeder_plan::RunError::from)?);
+    apply(&host, &this, events).map_err(feeder_plan::RunError::from)?;
+    if ssd_boot::way(disks, ssd) == Way::Removed {
+        host.run(&later("poweroff"))?;
+        return Err(ProvisionError::TakeCardOut { host: name() });
+    }
+    let host = restart(host, REBOOT, site.cluster, access)
+        .map_err(|source| ProvisionError::NotBack { host: name(), from_ssd: true, source })?;
+    let left = plan(&steps, &gather(&host, &steps).map_err(feeder_plan::RunError::from)?);
+    if !left.is_empty() {
+        return Err(ProvisionError::StillOnCard { host: name(), id: ssd.disk.name().to_owned() });
+    }
+    Ok(host)
+}
+
+pub(crate) fn connect(cluster: &Cluster, access: &Access) -> Result<Ssh, ProvisionError> {
     let mut at_home = access.master(cluster);
     at_home.host_keys = access.host_keys;
     let mut first = None;
@@ -169,23 +340,81 @@ fn record_keys(host: &dyn Host, site: &Site<'_>, access: &Access) -> Result<(), 
 
 #[cfg(test)]
 mod tests {
-    use super::steps;
-    use crate::part::tests::with_site;
+    use feeder_ui::Expected;
+
+    use super::*;
+    use crate::{MoveState, part::tests::with_site, ssd_boot::tests::with_ssd};
+
+    const T5: &str = "usb-Samsung_Portable_SSD_T5_1234567-0:0";
+
+    fn in_order(steps: &[Step]) -> String {
+        let names: Vec<&str> = steps.iter().map(|step| step.name.as_str()).collect();
+        for (at, step) in steps.iter().enumerate() {
+            for before in &step.after {
+                assert!(
+                    names[..at].contains(&before.as_str()),
+                    "{} comes before {before}",
+                    step.name
+                );
+            }
+        }
+        names.join("\n")
+    }
 
     #[test]
     fn steps_are_in_an_order_that_can_be_applied() {
-        with_site(|site| {
-            let steps = steps(site);
-            let names: Vec<&str> = steps.iter().map(|step| step.name.as_str()).collect();
-            insta::assert_snapshot!(names.join("\n"));
-            for (at, step) in steps.iter().enumerate() {
-                for before in &step.after {
-                    assert!(
-                        names[..at].contains(&before.as_str()),
-                        "{} comes before {before}",
-                        step.name
-                    );
-                }
+        with_site(|site| insta::assert_snapshot!(in_order(&steps(site))));
+    }
+
+    #[test]
+    fn the_move_to_an_ssd_comes_last() {
+        with_ssd(|site| assert!(in_order(&steps(site)).ends_with("\nssd-boot\nssd-move")));
+    }
+
+    /// What [`agreed`] says to these options.
+    fn asked(site: &Site<'_>, erase: Option<&str>, typed: bool) -> (String, u32) {
+        let mut questions = 0;
+        let mut permits = Permits {
+            erase: erase.map(str::to_owned),
+            confirm: &mut |id, disk| {
+                assert_eq!((id, disk.path.as_str()), (T5, "/dev/sda"));
+                questions += 1;
+                typed
+            },
+            program_usb_boot: false,
+            trial: false,
+        };
+        let said = match agreed(site, &mut permits) {
+            Ok(()) => "agreed".to_owned(),
+            Err(error) => format!("{error}\n→ {}", error.hint().unwrap_or_default()),
+        };
+        (said, questions)
+    }
+
+    #[test]
+    fn nothing_is_destroyed_without_a_word() {
+        with_ssd(|site| {
+            assert_eq!(asked(site, Some(T5), false), ("agreed".into(), 0));
+            let path = format!("/dev/disk/by-id/{T5}");
+            assert_eq!(asked(site, Some(&path), false), ("agreed".into(), 0));
+            assert_eq!(asked(site, None, true), ("agreed".into(), 1));
+            let (refused, questions) = asked(site, None, false);
+            assert_eq!(questions, 1);
+            let (another, questions) = asked(site, Some("usb-WDC_WD10_WD-1-0:0"), true);
+            assert_eq!(questions, 0);
+            insta::assert_snapshot!("not_agreed", format!("{refused}\n\n{another}"));
+        });
+    }
+
+    #[test]
+    fn who_agreed_once_is_not_asked_when_it_goes_on() {
+        with_ssd(|site| {
+            for state in [MoveState::Made, MoveState::Copied, MoveState::Sealed, MoveState::Running]
+            {
+                let disks = site.survey.disks.clone().map(|disks| crate::Disks { state, ..disks });
+                let survey = Survey { disks, ..site.survey.clone() };
+                let site = Site { survey: &survey, ..*site };
+                assert_eq!(asked(&site, None, false), ("agreed".into(), 0), "{state:?}");
             }
         });
     }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use feeder_cluster::Ssd;
 use feeder_remote::{Host, RemoteError};
+
+use crate::ssd_boot::{Disks, Script};
 
 /// Prints `key=value` lines.
 const SCRIPT: &str = r#"
@@ -37,15 +40,18 @@ pub struct Survey {
     pub networkd: bool,
     /// A network manager that must not run beside systemd-networkd.
     pub foreign_manager: Option<String>,
+    /// Its disks, when it is to move to one of them.
+    pub disks: Option<Disks>,
 }
 
 impl Survey {
-    /// Asks a host, in one round trip.
+    /// Asks a host, in one round trip; about its disks only when it is to move to one.
     ///
     /// # Errors
     /// When the host cannot be asked.
-    pub fn take(host: &dyn Host) -> Result<Self, RemoteError> {
-        Ok(Self::parse(&host.run(SCRIPT)?.stdout_text()))
+    pub fn take(host: &dyn Host, ssd: Option<&Ssd>) -> Result<Self, RemoteError> {
+        let disks = ssd.map_or_else(String::new, |ssd| Script::asking(&ssd.disk).survey());
+        Ok(Self::parse(&host.run(&format!("{SCRIPT}{disks}"))?.stdout_text()))
     }
 
     fn parse(text: &str) -> Self {
@@ -59,6 +65,7 @@ impl Survey {
             system: fact("system").unwrap_or_default(),
             networkd: fact("networkd").is_some(),
             foreign_manager: fact("manager"),
+            disks: Disks::parse(text),
         }
     }
 }

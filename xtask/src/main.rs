@@ -8,8 +8,10 @@ mod exec;
 mod format;
 mod image;
 mod provision;
+mod reach;
 mod scenario;
 mod setup;
+mod ssd;
 mod tidy;
 
 use std::process::ExitCode;
@@ -36,6 +38,7 @@ enum Command {
     Setup(setup::Setup),
     Image(image::Image),
     Provision(provision::Provision),
+    Ssd(ssd::Ssd),
     Scenario(scenario::Scenario),
     Ci(ci::Ci),
     Tidy(tidy::Tidy),
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Command::Setup(command) => command.run(&context),
         Command::Image(command) => command.run(&context),
         Command::Provision(command) => command.run(&context),
+        Command::Ssd(command) => command.run(&context),
         Command::Scenario(command) => command.run(&context),
         Command::Ci(command) => command.run(&context),
         Command::Tidy(command) => command.run(&context),

@@ -1,22 +1,14 @@
 //! `cargo xtask provision`
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
-    str::FromStr,
-};
+use std::time::{Duration, Instant};
 
-use camino::Utf8PathBuf;
 use clap::Args;
-use feeder_cluster::Cluster;
-use feeder_host::{Consent, Need};
-use feeder_modules::{Access, Provisioned};
+use feeder_modules::{Disk, Permits, Provisioned, provision_with};
 use feeder_plan::{ApplyEvent, HostPlan, Mode, Phase};
-use feeder_remote::HostKeys;
-use feeder_ui::{Exit, Expected, Progress, Task, plural};
+use feeder_ui::{Exit, Progress, Task, ask_for, elapsed, plural, size};
 use serde::Serialize;
 
-use crate::{Context, Outcome, Run, format::Format};
+use crate::{Context, Outcome, Run, format::Format, reach::Reach};
 
 /// Bring a cluster to what cluster.toml says, over SSH
 ///
@@ -30,66 +22,22 @@ pub(crate) struct Provision {
     /// Show what would change, and change nothing; exits with 1 when there is something to change
     #[arg(long)]
     plan: bool,
-    /// What the cluster should be
-    #[arg(long, value_name = "FILE", default_value = "cluster.toml")]
-    config: Utf8PathBuf,
-    /// Where a node answers, when not at its own address; for the master, as long as it does not have its own yet
-    #[arg(long, value_name = "NAME=ADDRESS[:PORT]")]
-    at: Vec<At>,
-    /// The SSH key to offer, and no other; without it your agent and configuration decide
-    #[arg(long, value_name = "FILE")]
-    identity: Option<Utf8PathBuf>,
-    /// Where host keys are looked up and recorded [default: known_hosts beside the configuration]
-    #[arg(long, value_name = "FILE")]
-    known_hosts: Option<Utf8PathBuf>,
-    /// Record the key of a master that is not in the known_hosts file, instead of refusing it
+    #[command(flatten)]
+    reach: Reach,
+    /// The disk of [master.ssd], by its name below /dev/disk/by-id: all that is on it may be destroyed. Without this, a
+    /// question on the terminal asks for the name
+    #[arg(long, value_name = "ID")]
+    erase: Option<String>,
+    /// Let the boot ROM of a 3B look at USB, when its SD card is to be removed. This can never be undone
     #[arg(long)]
-    accept_new: bool,
-    /// Install missing tools of this machine without asking
+    program_usb_boot: bool,
+    /// Before the master moves, start it once with its root on the SSD (by the firmware's tryboot); it goes back to its SD card
+    /// by itself when that does not come up
     #[arg(long)]
-    yes: bool,
+    trial: bool,
     /// The form of the plan on stdout
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-/// `NAME=ADDRESS[:PORT]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct At {
-    name: String,
-    address: SocketAddr,
-}
-
-impl FromStr for At {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (name, place) =
-            text.split_once('=').ok_or("write it as NAME=ADDRESS or NAME=ADDRESS:PORT")?;
-        let ssh = |address: IpAddr| SocketAddr::new(address, 22);
-        let address = place.parse().or_else(|_| place.parse().map(ssh));
-        let address =
-            address.map_err(|_| format!("`{place}` is no IP address, with or without a port"))?;
-        Ok(Self { name: name.to_owned(), address })
-    }
-}
-
-/// `--at` names a node that the cluster does not have.
-#[derive(Debug, thiserror::Error)]
-#[error("--at {name}=…: the cluster has no node `{name}`")]
-struct NoSuchNode {
-    name: String,
-    nodes: Vec<String>,
-}
-
-impl Expected for NoSuchNode {
-    fn exit(&self) -> Exit {
-        Exit::Input
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some(format!("its nodes are {}", self.nodes.join(", ")))
-    }
 }
 
 /// What is printed as JSON.
@@ -97,25 +45,28 @@ impl Expected for NoSuchNode {
 struct Answer<'a> {
     plan: &'a HostPlan,
     changed: usize,
+    notes: &'a [String],
 }
 
 impl Run for Provision {
     fn run(self, context: &Context) -> Outcome {
-        let parsed = feeder_cluster::load(&self.config)?;
-        if let Some(warnings) = Expected::rendered(&parsed.warnings).filter(|text| !text.is_empty())
-        {
-            context.progress.note(warnings);
-        }
-        let cluster = parsed.cluster;
-        let access = self.access(&cluster)?;
-        feeder_host::require(&[Need::Ssh], Consent::from_flag(self.yes), &context.progress)?;
-
+        let (cluster, access) = self.reach.prepare(context)?;
         let mode = if self.plan { Mode::Plan } else { Mode::Apply };
-        let mut shown = Shown { progress: &context.progress, step: None };
+        let mut permits = Permits {
+            erase: self.erase,
+            confirm: &mut |id, disk| agrees(&context.progress, id, disk),
+            program_usb_boot: self.program_usb_boot,
+            trial: self.trial,
+        };
+        let mut shown = Shown { progress: &context.progress, step: None, moving: None };
         let provisioned =
-            feeder_modules::provision(&cluster, &access, mode, &mut |event| shown.event(event))?;
+            provision_with(&cluster, &access, mode, &mut permits, &mut |event| shown.event(event))?;
         shown.end();
-        let answer = Answer { plan: &provisioned.plan, changed: provisioned.changed };
+        for note in &provisioned.notes {
+            context.progress.note(note);
+        }
+        let Provisioned { plan, changed, notes } = &provisioned;
+        let answer = Answer { plan, changed: *changed, notes };
         self.format.print(&answer, |_| text(mode, &provisioned))?;
         Ok(if mode == Mode::Plan && !provisioned.plan.is_empty() {
             Exit::NotAsWanted
@@ -125,33 +76,14 @@ impl Run for Provision {
     }
 }
 
-impl Provision {
-    fn access(&self, cluster: &Cluster) -> Result<Access, NoSuchNode> {
-        let beside = || self.config.parent().unwrap_or("".into()).join("known_hosts");
-        let mut access = Access::new(self.known_hosts.clone().unwrap_or_else(beside));
-        access.identity.clone_from(&self.identity);
-        if self.accept_new {
-            access.host_keys = HostKeys::AcceptNew;
-        }
-        let mut at: BTreeMap<String, SocketAddr> = BTreeMap::new();
-        for At { name, address } in &self.at {
-            if *name == cluster.master.name.to_string() {
-                access.first_contact = Some(*address);
-            } else if cluster.worker(name).is_some() {
-                at.insert(name.clone(), *address);
-            } else {
-                let workers = cluster.workers.iter().map(|worker| worker.name.to_string());
-                let nodes =
-                    std::iter::once(cluster.master.name.to_string()).chain(workers).collect();
-                return Err(NoSuchNode { name: name.clone(), nodes });
-            }
-        }
-        access.at = at;
-        Ok(access)
-    }
+/// Asks on the terminal whether all that is on a disk may be destroyed.
+fn agrees(progress: &Progress, id: &str, disk: &Disk) -> bool {
+    let _held = progress.hold();
+    let question = format!("{} holds {}. All of that is destroyed.", disk.describe(), disk.holds());
+    ask_for(&question, id, &feeder_process::interrupt::requested) == feeder_ui::Answer::Yes
 }
 
-fn text(mode: Mode, Provisioned { plan, changed }: &Provisioned) -> String {
+fn text(mode: Mode, Provisioned { plan, changed, .. }: &Provisioned) -> String {
     match mode {
         Mode::Plan if plan.is_empty() => plan.to_string(),
         Mode::Plan => {
@@ -166,6 +98,8 @@ fn text(mode: Mode, Provisioned { plan, changed }: &Provisioned) -> String {
 struct Shown<'a> {
     progress: &'a Progress,
     step: Option<(String, Task, usize)>,
+    /// When a long change first said how far it was, and how far.
+    moving: Option<(Instant, u64)>,
 }
 
 impl Shown<'_> {
@@ -176,8 +110,20 @@ impl Shown<'_> {
         }
         let Some((_, task, changed)) = &mut self.step else { return };
         match event.phase {
-            Phase::Begin => task.say(&event.change.text),
+            Phase::Begin => {
+                self.moving = None;
+                task.say(&event.change.text);
+            }
             Phase::Output(line) => task.say(line),
+            Phase::Moved(bytes, total) => {
+                let (began, first) = *self.moving.get_or_insert_with(|| (Instant::now(), bytes));
+                task.say(pace(
+                    began.elapsed(),
+                    bytes.saturating_sub(first),
+                    total.saturating_sub(bytes),
+                ));
+                task.bytes(bytes.min(total), Some(total));
+            }
             Phase::Done => *changed += 1,
             Phase::Failed => {
                 if let Some((_, task, _)) = self.step.take() {
@@ -194,26 +140,25 @@ impl Shown<'_> {
     }
 }
 
+/// `12.3 MB/s, 38 s left`, from what was moved in that time and what is left; nothing as long as it would be a guess.
+fn pace(took: Duration, moved: u64, left: u64) -> String {
+    let seconds = took.as_secs_f64();
+    if seconds < 1.0 || moved == 0 {
+        return "copying".to_owned();
+    }
+    let rate = moved as f64 / seconds;
+    let left = Duration::from_secs_f64(left as f64 / rate);
+    format!("{}/s, {} left", size(rate as u64), elapsed(left))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn at(text: &str) -> Result<At, String> {
-        text.parse()
-    }
-
     #[test]
-    fn places_are_addresses_with_or_without_a_port() {
-        let place = |name: &str, address: &str| {
-            Ok(At { name: name.into(), address: address.parse().expect("an address in the test") })
-        };
-        assert_eq!(at("cluster00=192.168.1.37"), place("cluster00", "192.168.1.37:22"));
-        assert_eq!(at("cluster00=127.0.0.1:2222"), place("cluster00", "127.0.0.1:2222"));
-        assert_eq!(at("cluster00=[fe80::1]:22"), place("cluster00", "[fe80::1]:22"));
-        assert!(at("192.168.1.37").is_err_and(|why| why.contains("NAME=ADDRESS")));
-        assert!(
-            at("cluster00=raspberrypi")
-                .is_err_and(|why| why.contains("`raspberrypi` is no IP address"))
-        );
+    fn the_pace_is_told_when_it_is_known() {
+        assert_eq!(pace(Duration::from_millis(200), 5_000_000, 1), "copying");
+        assert_eq!(pace(Duration::from_secs(10), 123_000_000, 615_000_000), "12.3 MB/s, 50 s left");
+        assert_eq!(pace(Duration::from_secs(9), 0, 1), "copying");
     }
 }

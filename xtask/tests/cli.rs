@@ -12,7 +12,7 @@ fn xtask() -> Command {
 #[test]
 fn help_is_data_and_names_every_command() {
     let mut told = xtask().arg("--help").assert().success().stderr("");
-    for command in ["setup", "image", "provision", "scenario", "ci", "tidy"] {
+    for command in ["setup", "image", "provision", "ssd", "scenario", "ci", "tidy"] {
         told = told.stdout(contains(format!("\n  {command} ")));
     }
     told.stdout(contains("Usage: cargo xtask <COMMAND>"));
@@ -83,6 +83,20 @@ fn at_is_for_nodes_of_the_cluster() {
     provision.assert().code(2).stderr(
         contains("the cluster has no node `elsewhere`").and(contains("hint: its nodes are")),
     );
+}
+
+#[test]
+fn a_cluster_without_an_ssd_has_no_status_of_it() {
+    let lab = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/clusters/lab.toml");
+    for command in ["status", "finish"] {
+        xtask()
+            .args(["ssd", command, "--config", lab])
+            .assert()
+            .code(2)
+            .stdout("")
+            .stderr(contains("cluster.toml names no SSD").and(contains("add [master.ssd]")));
+    }
+    xtask().args(["ssd", "finish", "--help"]).assert().success().stdout(contains("feeder-sd"));
 }
 
 #[test]

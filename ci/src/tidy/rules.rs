@@ -186,14 +186,14 @@ mod tests {
         let call = |program: &str| format!("let cmd = Cmd::new(\"{program}\");\n");
         let text = call("mke2fs")
             + "// "
-            + &call("rsync")
-            + &call("rsync")
+            + &call("socat")
+            + &call("socat")
             + "#[cfg(test)]\n"
-            + &call("rsync");
+            + &call("socat");
         let files = files(&[
             ("a/src/b.rs", &*text),
-            ("a/tests/c.rs", &*call("rsync")),
-            ("a/src/tests.rs", &*call("rsync")),
+            ("a/tests/c.rs", &*call("socat")),
+            ("a/src/tests.rs", &*call("socat")),
         ]);
         assert_eq!(shown(&programs_are_in_the_table(&files)), ["a/src/b.rs:3"]);
     }

@@ -11,8 +11,8 @@ use crate::read::{self, Fields};
 use crate::syntax::Syntax;
 use crate::value::{address, name_server, subnet, user_name};
 use crate::{
-    Board, ByteSize, Cluster, DhcpMode, MacAddr, Master, Network, NodeName, Parsed, Serial, Worker,
-    rules, schema,
+    Board, ByteSize, Cluster, DhcpMode, DiskId, FileSystem, MacAddr, Master, Network, NodeName,
+    Parsed, SdCard, Serial, Ssd, Worker, rules, schema,
 };
 
 /// What a file says, as far as it could be read: a value that is wrong or absent is None, so that the rest is still checked.
@@ -32,6 +32,14 @@ pub(crate) struct DraftMaster {
     pub(crate) address: Option<Spanned<Ipv4Addr>>,
     pub(crate) board: Option<Spanned<Board>>,
     pub(crate) user: Option<Spanned<String>>,
+    /// None when there is no such section; then the master stays where it is.
+    pub(crate) ssd: Option<DraftSsd>,
+}
+
+pub(crate) struct DraftSsd {
+    pub(crate) disk: Option<Spanned<DiskId>>,
+    pub(crate) file_system: Option<Spanned<FileSystem>>,
+    pub(crate) sd_card: Option<Spanned<SdCard>>,
 }
 
 pub(crate) struct DraftWorker {
@@ -86,6 +94,11 @@ fn master(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> DraftMaster {
         address: fields.text("address", address, problems),
         board: fields.text("board", str::parse, problems),
         user: fields.text("user", user_name, problems),
+        ssd: fields.nested(&schema::SSD, problems).map(|fields| DraftSsd {
+            disk: fields.text("disk", str::parse, problems),
+            file_system: fields.text("file-system", str::parse, problems),
+            sd_card: fields.text("sd-card", str::parse, problems),
+        }),
     }
 }
 
@@ -126,8 +139,22 @@ impl Draft {
                 address: master.address?.into_inner(),
                 board: master.board?.into_inner(),
                 user: master.user?.into_inner(),
+                ssd: match master.ssd {
+                    Some(ssd) => Some(ssd.finish()?),
+                    None => None,
+                },
             },
             workers: self.workers.into_iter().map(DraftWorker::finish).collect::<Option<_>>()?,
+        })
+    }
+}
+
+impl DraftSsd {
+    fn finish(self) -> Option<Ssd> {
+        Some(Ssd {
+            disk: self.disk?.into_inner(),
+            file_system: self.file_system?.into_inner(),
+            sd_card: self.sd_card?.into_inner(),
         })
     }
 }

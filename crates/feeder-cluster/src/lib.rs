@@ -19,8 +19,10 @@ mod value;
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Position, Severity};
 pub use error::LoadError;
 pub use ipnet::Ipv4Net;
-pub use model::{Cluster, Master, Network, Node, Worker};
-pub use value::{Board, ByteSize, DhcpMode, Invalid, MacAddr, NodeName, Serial};
+pub use model::{Cluster, Master, Network, Node, Ssd, Worker};
+pub use value::{
+    Board, ByteSize, DhcpMode, DiskId, FileSystem, Invalid, MacAddr, NodeName, SdCard, Serial,
+};
 
 use camino::Utf8Path;
 

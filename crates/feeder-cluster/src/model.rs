@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use serde::Serialize;
 
-use crate::{Board, ByteSize, DhcpMode, MacAddr, NodeName, Serial};
+use crate::{Board, ByteSize, DhcpMode, DiskId, FileSystem, MacAddr, NodeName, SdCard, Serial};
 
 /// A whole cluster. Names, MAC addresses, serials and addresses are each unique in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -45,6 +45,21 @@ pub struct Master {
     pub board: Board,
     /// Who logs in over SSH.
     pub user: String,
+    /// Where it moves to from its SD card, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssd: Option<Ssd>,
+}
+
+/// The disk to which the master moves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Ssd {
+    /// Which disk.
+    pub disk: DiskId,
+    /// The file system of its root.
+    pub file_system: FileSystem,
+    /// What becomes of the SD card.
+    pub sd_card: SdCard,
 }
 
 /// A node that boots from the master.

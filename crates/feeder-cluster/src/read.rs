@@ -73,6 +73,15 @@ pub(crate) fn single<'t>(
         );
         return None;
     };
+    one(section, value, problems)
+}
+
+/// The table of a section that must not be a list.
+fn one<'t>(
+    section: &'static Section,
+    value: &'t Spanned<DeValue<'t>>,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<Fields<'t>> {
     if let DeValue::Array(elements) = value.get_ref()
         && let Some(first) = elements.first()
         && first.get_ref().is_table()
@@ -128,7 +137,7 @@ impl<'t> Fields<'t> {
         };
         for name in table.keys() {
             let given = name.get_ref().as_ref();
-            if section.key(given).is_none() {
+            if section.key(given).is_none() && section.within(given).is_none() {
                 problems.push(unknown_key(section, given, name.span()));
             }
         }
@@ -182,12 +191,21 @@ impl<'t> Fields<'t> {
         values.into_iter().collect()
     }
 
+    /// The table of a section that lies within this one; None when it is absent, which is no mistake.
+    pub(crate) fn nested(
+        &self,
+        section: &'static Section,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Option<Fields<'t>> {
+        let (_, name) = section.name.rsplit_once('.')?;
+        one(section, self.table.get(name)?, problems)
+    }
+
     /// The keys of the table that the schema does not know.
     fn unknown(&self) -> impl Iterator<Item = &str> {
-        self.table
-            .keys()
-            .map(|name| name.get_ref().as_ref())
-            .filter(|given| self.section.key(given).is_none())
+        self.table.keys().map(|name| name.get_ref().as_ref()).filter(|given| {
+            self.section.key(given).is_none() && self.section.within(given).is_none()
+        })
     }
 
     fn declared(&self, name: &str, kind: Kind) -> &'static Key {
@@ -285,8 +303,12 @@ fn holder(given: &str) -> Option<&'static Section> {
 
 /// The section that an unknown one was probably meant to be.
 fn meant_section(given: &str) -> Option<&'static Section> {
-    let name = nearest(given, SECTIONS.iter().map(|section| section.name))?;
-    SECTIONS.into_iter().find(|section| section.name == name)
+    let within =
+        |section: &&Section| section.name.rsplit_once('.').is_some_and(|(_, name)| name == given);
+    SECTIONS.into_iter().find(within).or_else(|| {
+        let name = nearest(given, SECTIONS.iter().map(|section| section.name))?;
+        SECTIONS.into_iter().find(|section| section.name == name)
+    })
 }
 
 /// The candidate that `given` most probably was meant to be: a third of its letters may differ.

@@ -5,7 +5,7 @@
 /// A table of the file.
 #[derive(Debug, Clone, Copy)]
 pub struct Section {
-    /// Its name, without brackets.
+    /// Its name, without brackets; with a dot, it lies within the section before the dot, and may be absent.
     pub name: &'static str,
     /// Whether it is an array of tables (`[[worker]]`), which may then also be absent.
     pub repeated: bool,
@@ -54,6 +54,13 @@ impl Section {
     /// The section as its header is written: `[cluster]`, `[[worker]]`.
     pub fn header(&self) -> String {
         if self.repeated { format!("[[{}]]", self.name) } else { format!("[{}]", self.name) }
+    }
+
+    /// The section of that name within this one.
+    pub(crate) fn within(&self, name: &str) -> Option<&'static Section> {
+        SECTIONS.into_iter().find(|section| {
+            section.name.split_once('.').is_some_and(|pair| pair == (self.name, name))
+        })
     }
 
     /// The key of that name.
@@ -118,6 +125,23 @@ pub const MASTER: Section = Section {
     ],
 };
 
+/// `[master.ssd]`
+pub const SSD: Section = Section {
+    name: "master.ssd",
+    repeated: false,
+    doc: "The disk to which the master moves from its SD card.",
+    keys: &[
+        text(
+            "disk",
+            Required,
+            r#""/dev/disk/by-id/usb-Samsung_Portable_SSD_T5_1234567-0:0""#,
+            "The disk, by its stable name.",
+        ),
+        text("file-system", Default("ext4"), r#""ext4""#, "The file system of its root."),
+        text("sd-card", Default("kept"), r#""kept""#, "What becomes of the SD card."),
+    ],
+};
+
 /// `[[worker]]`
 pub const WORKER: Section = Section {
     name: "worker",
@@ -139,4 +163,4 @@ pub const WORKER: Section = Section {
 };
 
 /// The sections in the order in which they are documented.
-pub const SECTIONS: [&Section; 4] = [&CLUSTER, &NETWORK, &MASTER, &WORKER];
+pub const SECTIONS: [&Section; 5] = [&CLUSTER, &NETWORK, &MASTER, &SSD, &WORKER];

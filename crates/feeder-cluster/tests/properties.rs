@@ -8,8 +8,8 @@ use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use feeder_cluster::{
-    Board, ByteSize, Cluster, DhcpMode, Ipv4Net, MacAddr, Master, Network, NodeName, Serial,
-    Severity, Worker, parse,
+    Board, ByteSize, Cluster, DhcpMode, FileSystem, Ipv4Net, MacAddr, Master, Network, NodeName,
+    SdCard, Serial, Severity, Ssd, Worker, parse,
 };
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -34,6 +34,13 @@ fn state_size() -> impl Strategy<Value = ByteSize> {
     (256u32..=16 << 20).prop_map(ByteSize::mib)
 }
 
+fn ssd() -> impl Strategy<Value = Ssd> {
+    let disk = "[A-Za-z0-9][A-Za-z0-9#+.:=@_-]{0,40}"
+        .prop_filter_map("no partition", |name| format!("/dev/disk/by-id/{name}").parse().ok());
+    (disk, select(&FileSystem::ALL[..]), select(&SdCard::ALL[..]))
+        .prop_map(|(disk, file_system, sd_card)| Ssd { disk, file_system, sd_card })
+}
+
 /// Clusters in a /24 or larger, with all that must be unique drawn without repetition.
 fn cluster() -> impl Strategy<Value = Cluster> {
     let places = subsequence((1..=254u32).collect::<Vec<_>>(), 2..12).prop_shuffle();
@@ -55,8 +62,8 @@ fn cluster() -> impl Strategy<Value = Cluster> {
             prop::option::of(prop::collection::vec(1..255u8, 1..4)),
         )
     });
-    (parts, node_name(), "[a-z_][a-z0-9_-]{0,31}").prop_map(
-        |((places, (names, macs, serials, rest), prefix, base, dns), name, user)| {
+    (parts, node_name(), "[a-z_][a-z0-9_-]{0,31}", prop::option::of(ssd())).prop_map(
+        |((places, (names, macs, serials, rest), prefix, base, dns), name, user, ssd)| {
             let base = Ipv4Addr::from((base & 0x00ff_ffff) | (10 << 24));
             let subnet = Ipv4Net::new(base, prefix).unwrap().trunc();
             let address = |place: u32| Ipv4Addr::from(u32::from(subnet.network()) + place);
@@ -71,6 +78,7 @@ fn cluster() -> impl Strategy<Value = Cluster> {
                 address: address(places[1]),
                 board: rest[0].1,
                 user,
+                ssd,
             };
             let numbers = macs.into_iter().zip(serials).zip(rest);
             let workers = names.zip(places.iter().skip(2)).zip(numbers);
@@ -99,13 +107,20 @@ fn cluster() -> impl Strategy<Value = Cluster> {
 fn written(cluster: &Cluster) -> String {
     let Network { subnet, gateway, dns, dhcp } = &cluster.network;
     let dns: Vec<String> = dns.iter().map(|server| format!("\"{server}\"")).collect();
-    let Master { name, address, board, user } = &cluster.master;
+    let Master { name, address, board, user, ssd } = &cluster.master;
     let mut text = format!(
         "[cluster]\nname = \"{}\"\n[network]\nsubnet = \"{subnet}\"\ngateway = \"{gateway}\"\ndns = [{}]\ndhcp = \"{dhcp}\"\n\
          [master]\nname = \"{name}\"\naddress = \"{address}\"\nboard = \"{board}\"\nuser = \"{user}\"\n",
         cluster.name,
         dns.join(", "),
     );
+    if let Some(Ssd { disk, file_system, sd_card }) = ssd {
+        writeln!(
+            text,
+            "[master.ssd]\ndisk = \"{disk}\"\nfile-system = \"{file_system}\"\nsd-card = \"{sd_card}\""
+        )
+        .unwrap();
+    }
     for Worker { name, mac, serial, address, board, state_size } in &cluster.workers {
         write!(
             text,

@@ -327,7 +327,7 @@ impl Task {
     }
 
     /// A script, run with `set -e`, after which the probe prints what is wanted. It may be cut off anywhere and is
-    /// then run again.
+    /// then run again. A long one says how far it is by lines `feeder-progress BYTES TOTAL`.
     #[must_use]
     pub fn apply(mut self, script: impl Into<String>) -> Self {
         self.apply = script.into();

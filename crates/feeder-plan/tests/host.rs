@@ -298,6 +298,32 @@ fn scripts_of_tasks_cannot_harm_each_other() {
 }
 
 #[test]
+fn a_long_task_says_how_far_it_is() {
+    let machine = Machine::new();
+    let done = machine.path("done");
+    let script = format!(
+        "echo feeder-progress 10 30\necho copying\necho feeder-progress 30 30\necho feeder-progress much 3\n: >{done}"
+    );
+    let steps = [Step::new("copy").with(
+        Task::new("copy", "a copy").probe(format!("[ ! -e {done} ] || echo present")).apply(script),
+    )];
+    let mut events = Vec::new();
+    run(&machine.host, &steps, Mode::Apply, &mut |event| events.push(format!("{:?}", event.phase)))
+        .unwrap();
+    assert_eq!(
+        events,
+        [
+            "Begin",
+            "Moved(10, 30)",
+            "Output(\"copying\")",
+            "Moved(30, 30)",
+            "Output(\"feeder-progress much 3\")",
+            "Done"
+        ]
+    );
+}
+
+#[test]
 fn a_task_that_never_gets_there_is_named() {
     let machine = Machine::new();
     let steps =

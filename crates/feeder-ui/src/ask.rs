@@ -20,26 +20,40 @@ pub enum Answer {
 /// Asks a question that is answered by y or n, on the terminal. `stop` is asked several times a second, because a signal
 /// that only sets a flag does not end a read.
 pub fn ask(question: &str, stop: &dyn Fn() -> bool) -> Answer {
+    match typed(&format!("{question} [y/N] "), stop) {
+        Ok(line) => understood(&line),
+        Err(answer) => answer,
+    }
+}
+
+/// Asks for what cannot be undone: `Yes` only when exactly `word` is typed. `stop` as for [`ask`].
+pub fn ask_for(question: &str, word: &str, stop: &dyn Fn() -> bool) -> Answer {
+    match typed(&format!("{question}\ntype {word} to go on: "), stop) {
+        Ok(line) if line.trim() == word => Answer::Yes,
+        Ok(_) => Answer::No,
+        Err(answer) => answer,
+    }
+}
+
+/// A line that the user types, or why there is none.
+fn typed(prompt: &str, stop: &dyn Fn() -> bool) -> Result<String, Answer> {
     let stdin = io::stdin();
     if !stdin.is_terminal() || !io::stderr().is_terminal() {
-        return Answer::NoTerminal;
+        return Err(Answer::NoTerminal);
     }
     let mut stderr = anstream::stderr().lock();
     // A question that nobody sees is answered by nobody: the poll below ends with the user's Ctrl-C.
-    let _lost = write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush());
+    let _lost = write!(stderr, "{prompt}").and_then(|()| stderr.flush());
     let moment = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
     while !matches!(poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&moment)), Ok(1..)) {
         if stop() {
             let _lost = writeln!(stderr);
-            return Answer::Stopped;
+            return Err(Answer::Stopped);
         }
     }
     let mut line = String::new();
     // A terminal hands over whole lines, so this does not wait.
-    match stdin.read_line(&mut line) {
-        Ok(_) => understood(&line),
-        Err(_) => Answer::No,
-    }
+    stdin.read_line(&mut line).map(|_| line).map_err(|_| Answer::No)
 }
 
 fn understood(line: &str) -> Answer {

@@ -1,4 +1,4 @@
-//! Closed sets of names: boards, and ways to hand out addresses.
+//! Closed sets of names: boards, ways to hand out addresses, file systems, what becomes of an SD card.
 
 use std::fmt;
 use std::str::FromStr;
@@ -49,6 +49,50 @@ impl DhcpMode {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Proxy => "proxy",
+        }
+    }
+}
+
+/// The file system of the master's root on its SSD.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FileSystem {
+    /// `ext4`
+    Ext4,
+    /// `f2fs`
+    F2fs,
+}
+
+impl FileSystem {
+    /// Every file system that can be named.
+    pub const ALL: [Self; 2] = [Self::Ext4, Self::F2fs];
+
+    /// Its name in `cluster.toml` and to `mount`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ext4 => "ext4",
+            Self::F2fs => "f2fs",
+        }
+    }
+}
+
+/// What becomes of the SD card when the master has moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SdCard {
+    /// `kept`: it stays in its slot and holds what starts the board, which then goes on from the SSD.
+    Kept,
+    /// `removed`: somebody takes it out.
+    Removed,
+}
+
+impl SdCard {
+    /// Everything that can become of it.
+    pub const ALL: [Self; 2] = [Self::Kept, Self::Removed];
+
+    /// Its name in `cluster.toml`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::Removed => "removed",
         }
     }
 }
@@ -104,5 +148,33 @@ impl FromStr for DhcpMode {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         choose(&Self::ALL, Self::as_str, text, "a known way to hand out addresses")
+    }
+}
+
+impl fmt::Display for FileSystem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for FileSystem {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        choose(&Self::ALL, Self::as_str, text, "a file system for the master's root")
+    }
+}
+
+impl fmt::Display for SdCard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for SdCard {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        choose(&Self::ALL, Self::as_str, text, "something that becomes of an SD card")
     }
 }

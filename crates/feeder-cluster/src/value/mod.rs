@@ -2,13 +2,15 @@
 
 mod address;
 mod board;
+mod disk;
 mod mac;
 mod name;
 mod serial;
 mod size;
 
 pub(crate) use address::{address, name_server, subnet};
-pub use board::{Board, DhcpMode};
+pub use board::{Board, DhcpMode, FileSystem, SdCard};
+pub use disk::DiskId;
 pub use mac::MacAddr;
 pub use name::NodeName;
 pub(crate) use name::user_name;
@@ -57,4 +59,6 @@ macro_rules! serialize_as_text {
         }
     )+};
 }
-serialize_as_text!(Board, ByteSize, DhcpMode, MacAddr, NodeName, Serial);
+serialize_as_text!(
+    Board, ByteSize, DhcpMode, DiskId, FileSystem, MacAddr, NodeName, SdCard, Serial
+);

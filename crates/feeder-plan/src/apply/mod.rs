@@ -34,6 +34,9 @@ pub enum Phase<'a> {
     Begin,
     /// Its commands said this line.
     Output(&'a str),
+    /// It is long, and so far along: bytes, and how many there will be. A task's script says so by a line
+    /// `feeder-progress BYTES TOTAL`.
+    Moved(u64, u64),
     /// It is made.
     Done,
     /// It failed, and its step with it.
@@ -147,6 +150,11 @@ impl Progress<'_> {
             }
             Some(Mark::Busy) => self.state = State::Busy,
             Some(Mark::End) => self.state = State::Ended,
+            None if let Some((bytes, total)) = moved(line) => {
+                if let Some(&change) = self.now.and_then(|op| self.ops[op].changes.first()) {
+                    self.event(change, Phase::Moved(bytes, total));
+                }
+            }
             None => {
                 if self.output.len() == OUTPUT {
                     self.output.remove(0);
@@ -169,4 +177,10 @@ impl Progress<'_> {
         let change = &self.step.changes[change];
         (self.events)(ApplyEvent { host: self.host, step: &self.step.name, change, phase });
     }
+}
+
+/// What a line `feeder-progress BYTES TOTAL` says.
+fn moved(line: &str) -> Option<(u64, u64)> {
+    let (bytes, total) = line.strip_prefix("feeder-progress ")?.split_once(' ')?;
+    Some((bytes.parse().ok()?, total.parse().ok()?))
 }

@@ -1,0 +1,55 @@
+# The SD card of a 3B or 3B+, which starts from its card as long as that holds a start*.elf. Kept in its slot, it holds
+# bootcode.bin, which then goes on from USB, and `timeout`, which has it wait for slow disks.
+# Set before: $firmware.
+
+aside=$firmware/feeder-sd
+
+# card_leaves: the board goes on from the SSD. At every moment, what decides is whether start*.elf is there: as long as it is,
+# all that it needs is there too.
+card_leaves() {
+  [ -f "$firmware/bootcode.bin" ] || fail "$firmware/bootcode.bin is missing, without which a kept SD card starts nothing"
+  mkdir -p "$aside"
+  : >"$firmware/timeout"
+  for file in "$firmware"/start*.elf; do
+    [ ! -f "$file" ] || cp "$file" "$aside/"
+  done
+  sync -f "$firmware"
+  for file in "$firmware"/start*.elf; do
+    [ ! -f "$file" ] || rm "$file"
+  done
+  sync -f "$firmware"
+  for entry in "$firmware"/* "$firmware"/.[!.]*; do
+    case ${entry##*/} in bootcode.bin | timeout | feeder-sd) continue ;; esac
+    [ ! -e "$entry" ] || mv "$entry" "$aside/"
+  done
+  sync -f "$firmware"
+}
+
+# card_returns: the board starts from the card again; the other way round.
+card_returns() {
+  [ -d "$aside" ] || return 0
+  for entry in "$aside"/* "$aside"/.[!.]*; do
+    case ${entry##*/} in start*.elf) continue ;; esac
+    [ ! -e "$entry" ] || [ -e "$firmware/${entry##*/}" ] || mv "$entry" "$firmware/"
+  done
+  sync -f "$firmware"
+  for entry in "$aside"/start*.elf; do
+    [ -e "$entry" ] || continue
+    [ -e "$firmware/${entry##*/}" ] && cmp -s "$entry" "$firmware/${entry##*/}" && continue
+    cp "$entry" "$firmware/feeder.new"
+    sync "$firmware/feeder.new"
+    mv "$firmware/feeder.new" "$firmware/${entry##*/}"
+  done
+  sync -f "$firmware"
+  boots "$firmware" || fail "$firmware does not boot any more, and the copy that does is left alone: look into $aside"
+  rm -rf "$aside" "$firmware/timeout"
+  sync -f "$firmware"
+}
+
+# to_the_beginning: an earlier attempt may have gone as far as the switch. First the card boots again, then the SSD does not
+# any more.
+to_the_beginning() {
+  card_returns
+  boots "$firmware" || fail "$firmware holds nothing that a board boots"
+  [ "$(stage)" != sealed ] || unseal
+}

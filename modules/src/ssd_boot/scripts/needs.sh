@@ -1,0 +1,16 @@
+# What must hold before the SSD is touched, and before it takes over. Set before: $drivers, $initramfs, $firmware.
+
+# need_drivers: the kernel reaches its root on the SSD, by itself or by its initramfs.
+need_drivers() {
+  for driver in $drivers; do
+    ! grep -q "/$driver\.ko" "/usr/lib/modules/$(uname -r)/modules.builtin" || continue
+    [ -f "$firmware/$initramfs" ] && lsinitramfs "$firmware/$initramfs" | grep -q "/$driver\.ko" ||
+      fail "neither the kernel nor $firmware/$initramfs holds the driver $driver, without which the SSD cannot be the root: add $driver to /etc/initramfs-tools/modules and run update-initramfs -u"
+  done
+}
+
+# no_worker_runs: what a worker wrote after the last copy would be lost.
+no_worker_runs() {
+  clients=$(ss -Htn state established '( sport = :2049 )' | awk '{ sub(/:[0-9]+$/, "", $NF); print $NF }' | sort -u | tr '\n' ' ')
+  [ -z "$clients" ] || fail "workers run from this master (${clients% }): shut them down, then run it again; one whose power was cut may count for some minutes"
+}
