@@ -5,11 +5,13 @@ pub mod code;
 mod mutations;
 mod netboot;
 mod sabotage;
+mod ssd_boot;
 
 use feeder_scenario::{Lab, Mutation, Scenario};
 
 /// Every scenario that can be run.
-pub static SCENARIOS: &[Scenario<Lab>] = &[netboot::NETBOOT, sabotage::SABOTAGE];
+pub static SCENARIOS: &[Scenario<Lab>] =
+    &[netboot::NETBOOT, sabotage::SABOTAGE, ssd_boot::SSD_BOOT];
 
 /// What can be broken under a scenario, by its name.
 pub static MUTATIONS: &[(&str, &[Mutation<Lab>])] = &[("netboot", mutations::NETBOOT)];

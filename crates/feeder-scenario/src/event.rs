@@ -182,6 +182,8 @@ pub enum PowerEnd {
     Shutdown,
     /// Its power was cut.
     Cut,
+    /// It restarted by itself, as it was told to; its firmware runs again.
+    Restart,
     /// Its process died without being asked to.
     Died,
 }
@@ -284,6 +286,7 @@ impl Event {
                 let how = match end {
                     PowerEnd::Shutdown => "shut down",
                     PowerEnd::Cut => "power cut",
+                    PowerEnd::Restart => "restarts",
                     PowerEnd::Died => "its process died",
                 };
                 why.as_ref().map_or_else(|| how.to_owned(), |why| format!("{how}: {why}"))

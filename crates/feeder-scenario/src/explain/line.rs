@@ -85,6 +85,7 @@ impl Line {
 fn power_off(end: PowerEnd, why: Option<&str>) -> Option<Line> {
     Some(match (end, why) {
         (PowerEnd::Shutdown, _) => Line::new("power", "shut down", Weight::Progress),
+        (PowerEnd::Restart, _) => Line::new("power", "restarts", Weight::Progress),
         (PowerEnd::Cut, None) => {
             Line::new("power", "power cut", Weight::Says).missed_as(Weight::Progress)
         }

@@ -14,7 +14,10 @@ use feeder_machine::{
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
-use super::{Lab, node::Node};
+use super::{
+    Lab,
+    node::{Node, State},
+};
 use crate::{Class, Failure, Firmware, OrFail, PowerEnd, Verdict, clock::locked};
 
 /// What the QEMU machines of this kind call the card, and the SSD.
@@ -95,6 +98,25 @@ impl Lab {
 }
 
 impl Node {
+    /// What its SSD is called in the guest, by its stable name.
+    pub(super) fn ssd_in_guest(&self) -> String {
+        format!("/dev/disk/by-id/usb-QEMU_QEMU_HARDDISK_{}-{SSD}-0:0", self.name())
+    }
+
+    /// Its root is on its SSD.
+    ///
+    /// # Errors
+    /// It is elsewhere.
+    pub fn runs_from_ssd(&self) -> Verdict {
+        let root = self.run("readlink -f \"$(findmnt -no SOURCE /)\"")?;
+        let wanted = self.run(&format!("readlink -f {}-part2", self.ssd_in_guest()))?;
+        if root == wanted {
+            return Ok(());
+        }
+        Err(Failure::product(format!("the root of {} is {root}, not {wanted}", self.name()))
+            .on(self.name()))
+    }
+
     /// Takes the SD card out of its slot. The node must have no power: what a card does to a system that runs from it is not
     /// reproduced.
     ///
@@ -148,7 +170,7 @@ impl Node {
     }
 
     /// From the next power-on on, what is written to the SSD is logged to this file ([`feeder_machine::write_log`]), anew at
-    /// each power-on. The states of steps cannot be kept meanwhile.
+    /// each power-on, until the system restarts. The states of steps cannot be kept meanwhile.
     ///
     /// # Errors
     /// The node has power, or no SSD.
@@ -157,6 +179,13 @@ impl Node {
         let log = self.bench().story.dir().scratch().join(format!("{}.ssd.writes", self.name()));
         self.with_medium(SSD_NAME, |ssd| ssd.write_log = Some(log.clone()))?;
         Ok(log)
+    }
+
+    /// A log holds one time of power: what a system writes after it has restarted is not logged.
+    pub(super) fn no_more_write_logs(&self) {
+        let mut state = locked(self.state());
+        let State { card, ssd, .. } = &mut *state;
+        card.iter_mut().chain(ssd).for_each(|medium| medium.write_log = None);
     }
 
     /// Ends that.

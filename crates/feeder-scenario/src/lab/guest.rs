@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use feeder_machine::{Machine, State, StopReason};
 
-use super::unit;
+use super::{node::restart, unit};
 use crate::{Class, Event, Fate, Guest, Story};
 
 /// Lines that a failure may quote.
@@ -48,6 +48,9 @@ impl Guest for MachineGuest {
     fn fate(&self) -> Option<Fate> {
         if let Some(words) = self.0.console().panicked() {
             return Some(Fate::product(format!("panicked: {words}")));
+        }
+        if restart::is_under_way(&self.0) {
+            return None;
         }
         if let State::Stopped(reason) = self.0.state() {
             let class = match reason {

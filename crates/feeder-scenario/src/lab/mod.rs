@@ -36,7 +36,7 @@ pub use self::{
     faults::{Mishap, When},
     firmware::BootRecord,
     node::Node,
-    provision::Provision,
+    provision::{Moment, Provision},
 };
 use crate::{
     Class, Desk, Event, Failure, Mutation, OrFail, Role, Stage, StageOptions, Steps, Story,
@@ -151,7 +151,7 @@ impl Lab {
     /// `cargo xtask provision`.
     pub fn provision(&mut self) -> Provision<'_> {
         self.prefix.uses(prefix::MODULES);
-        Provision { lab: self }
+        Provision { lab: self, onto_ssd: false }
     }
 
     /// A new file that kept states may need.

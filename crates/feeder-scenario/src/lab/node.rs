@@ -1,6 +1,7 @@
 //! One node of the cluster: its power, its boot, its shell.
 
 mod desk;
+pub(super) mod restart;
 
 use std::{
     net::SocketAddr,
@@ -184,7 +185,9 @@ impl Node {
         let story = &self.shared.bench.story;
         watch_console(story, self.name(), &machine);
         story.guest(self.name(), Arc::new(MachineGuest(Arc::clone(&machine))));
-        locked(&self.shared.state).machine = Some(Running { machine, loaded, kept });
+        let running = Running { machine: Arc::clone(&machine), loaded, kept };
+        locked(&self.shared.state).machine = Some(running);
+        self.restarts(&machine);
     }
 
     pub(super) fn board(&self) -> Board {
@@ -298,6 +301,7 @@ impl Node {
             }
             _ => (PowerEnd::Cut, why.map(str::to_owned)),
         };
+        machine.cut();
         self.shared.bench.story.power_off(self.name(), end, why);
     }
 

@@ -1,28 +1,72 @@
 //! `provision` in a scenario: the same library call as on the command line, over SSH through the LAN.
 
-use feeder_modules::{Provisioned, provision};
-use feeder_plan::{Mode, Phase};
+use feeder_cluster::{Cluster, FileSystem, SdCard, Ssd};
+use feeder_modules::{Permits, Provisioned, provision_with};
+use feeder_plan::{ApplyEvent, Mode, Phase};
 use feeder_remote::HostKeys;
 
-use super::Lab;
+use super::{Lab, Node};
 use crate::{Change, Event, Failure, Steps, Verdict};
 
 /// From a bare system to a master that serves, in vCPU seconds: packages, and a copy of the system.
 const PROVISION: u64 = 600;
+/// The same with a second copy, to an SSD, and a restart.
+const WITH_MOVE: u64 = 1200;
 
 /// A run of `provision`, with what is expected of it.
 #[derive(Debug)]
 pub struct Provision<'a> {
     pub(crate) lab: &'a mut Lab,
+    pub(crate) onto_ssd: bool,
+}
+
+/// A moment of a run of `provision`, in the life of one of its resources: `task:ssd-copy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// It is about to be changed.
+    Begins(&'static str),
+    /// So many percent of what it copies are copied.
+    Copied(&'static str, u64),
+    /// It was changed.
+    Done(&'static str),
+}
+
+impl Moment {
+    fn is(self, event: &ApplyEvent<'_>) -> bool {
+        let of = |id: &str| event.change.id.as_str() == id;
+        match (self, event.phase) {
+            (Self::Begins(id), Phase::Begin) | (Self::Done(id), Phase::Done) => of(id),
+            (Self::Copied(id, percent), Phase::Moved(bytes, all)) => {
+                of(id) && bytes * 100 >= all * percent
+            }
+            _ => false,
+        }
+    }
+}
+
+impl std::fmt::Display for Moment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Begins(id) => write!(f, "when {id} begins"),
+            Self::Copied(id, percent) => write!(f, "after {percent} % of {id}"),
+            Self::Done(id) => write!(f, "when {id} is done"),
+        }
+    }
 }
 
 impl Provision<'_> {
+    /// The cluster's master is to move to the SSD that [`Lab::plug_ssd`] has plugged in, and whatever is on that may go.
+    #[must_use]
+    pub fn onto_ssd(self) -> Self {
+        Self { onto_ssd: true, ..self }
+    }
+
     /// It finds something to do and does it.
     ///
     /// # Errors
     /// It found nothing to do, or failed.
     pub fn applies_changes(self) -> Verdict {
-        let done = apply(self.lab)?;
+        let done = apply(self.lab, self.onto_ssd, &mut |_| {})?;
         if done.changed == 0 {
             return Err(Failure::product("provision found nothing to do"));
         }
@@ -35,7 +79,7 @@ impl Provision<'_> {
     /// # Errors
     /// It found something, or failed.
     pub fn finds_nothing_to_do(self) -> Verdict {
-        let done = apply(self.lab)?;
+        let done = apply(self.lab, self.onto_ssd, &mut |_| {})?;
         if !done.plan.is_empty() {
             let mut failure = Failure::product(format!(
                 "provision should have nothing to do on {} but changed {}",
@@ -51,19 +95,70 @@ impl Provision<'_> {
         self.lab.story().summary("nothing to do");
         Ok(())
     }
+
+    /// The master's power fails at a moment, and with it the run.
+    ///
+    /// # Errors
+    /// The moment did not come, or the run passed in spite of it.
+    pub fn loses_power(self, moment: Moment) -> Verdict {
+        let master = self.lab.master();
+        let mut came = false;
+        let mut watch = |event: &ApplyEvent<'_>| {
+            if !came && moment.is(event) {
+                came = true;
+                master.cut_power_if_on();
+            }
+        };
+        let outcome = apply(self.lab, self.onto_ssd, &mut watch);
+        match (came, outcome) {
+            (true, Err(failure)) => {
+                self.lab.story().note(format!("as expected: {}", failure.message));
+                Ok(())
+            }
+            (true, Ok(_)) => {
+                Err(Failure::product(format!("provision passed, without power {moment}"))
+                    .on(master.name()))
+            }
+            (false, outcome) => outcome
+                .and_then(|_| Err(Failure::scenario(format!("there was no moment {moment}")))),
+        }
+    }
 }
 
-fn apply(lab: &mut Lab) -> Verdict<Provisioned> {
+/// The cluster, with the SSD that is plugged into its master.
+fn with_ssd(cluster: &Cluster, master: &Node) -> Verdict<Cluster> {
+    let disk = master.ssd_in_guest().parse().map_err(|invalid: feeder_cluster::Invalid| {
+        Failure::scenario(format!("the SSD cannot be named: {invalid}"))
+    })?;
+    let mut cluster = cluster.clone();
+    cluster.master.ssd = Some(Ssd { disk, file_system: FileSystem::Ext4, sd_card: SdCard::Kept });
+    Ok(cluster)
+}
+
+fn apply(
+    lab: &mut Lab,
+    onto_ssd: bool,
+    watch: &mut (dyn FnMut(&ApplyEvent<'_>) + Send),
+) -> Verdict<Provisioned> {
     let master = lab.master();
     let bench = lab.bench().clone();
+    let cluster = if onto_ssd { with_ssd(&bench.cluster, &master)? } else { bench.cluster.clone() };
     let mut access = bench.access();
     access.host_keys = HostKeys::AcceptNew;
     access.first_contact = lab.first_contact;
     // Provisioning makes its own connection, and the master's address may change under ours.
     master.forget_connection();
     let story = bench.story.clone();
-    let done = master.in_guest("provisioning", PROVISION, || {
-        provision(&bench.cluster, &access, Mode::Apply, &mut |event| {
+    let budget = if onto_ssd { WITH_MOVE } else { PROVISION };
+    let done = master.in_guest("provisioning", budget, || {
+        let mut permits = Permits {
+            erase: cluster.master.ssd.as_ref().map(|ssd| ssd.disk.name().to_owned()),
+            confirm: &mut |_, _| false,
+            program_usb_boot: false,
+            trial: false,
+        };
+        provision_with(&cluster, &access, Mode::Apply, &mut permits, &mut |event| {
+            watch(&event);
             let line = match event.phase {
                 Phase::Done => "done".to_owned(),
                 Phase::Failed => "failed".to_owned(),

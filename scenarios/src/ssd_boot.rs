@@ -1,0 +1,51 @@
+//! The master moves from its SD card to an SSD, boots from one of the two whenever its power fails, and serves as before.
+
+use feeder_scenario::{Lab, Moment, Scenario, Steps, Verdict};
+
+use crate::netboot::netboots;
+
+/// In the table of scenarios.
+pub const SSD_BOOT: Scenario<Lab> = Scenario {
+    name: "ssd-boot",
+    about: "the master moves to an SSD, whenever its power fails on the way, and workers boot from it",
+    run: ssd_boot,
+};
+
+/// The SSD, in bytes: more than the card.
+const SSD: u64 = 8 << 30;
+/// When the power fails, in the order in which these moments come.
+const POWER_FAILS: &[Moment] = &[
+    Moment::Done("task:ssd-partitions"),
+    Moment::Begins("task:ssd-copy"),
+    Moment::Copied("task:ssd-copy", 60),
+    Moment::Begins("task:ssd-move"),
+    Moment::Copied("task:ssd-move", 50),
+];
+
+fn ssd_boot(lab: &mut Lab) -> Verdict {
+    lab.step("power on a bare master beside an empty SSD", |lab| {
+        let master = lab.master();
+        lab.plug_ssd(&master, SSD)?;
+        lab.power_on_bare_master().map(drop)
+    })?;
+    lab.step("provision the master from nothing", |lab| lab.provision().applies_changes())?;
+    for moment in POWER_FAILS {
+        lab.step(format!("the power fails {moment} and the master boots all the same"), |lab| {
+            lab.provision().onto_ssd().loses_power(*moment)?;
+            lab.master().power_on()?.until_ssh().map(drop)
+        })?;
+    }
+    lab.step("provision moves it to the SSD", |lab| {
+        lab.provision().onto_ssd().applies_changes()?;
+        lab.master().runs_from_ssd()
+    })?;
+    lab.step("provision again", |lab| lab.provision().onto_ssd().finds_nothing_to_do())?;
+    lab.step("it boots without its SD card", |lab| {
+        let master = lab.master();
+        master.cut_power()?.pull_sd_card()?.power_on()?.until_ssh()?;
+        master.runs_from_ssd()
+    })?;
+    let worker = lab.node("cluster01")?;
+    lab.step("a worker netboots from the SSD", |lab| netboots(lab, &worker))?;
+    lab.step("provision a third time", |lab| lab.provision().onto_ssd().finds_nothing_to_do())
+}
