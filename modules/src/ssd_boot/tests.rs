@@ -257,6 +257,23 @@ fn a_move_that_fails_starts_again_what_it_stopped() {
 }
 
 #[test]
+fn a_copy_that_was_cut_off_is_gone_over_by_content() {
+    let Some(bench) = copied() else { return };
+    fakes(&bench, "");
+    // What a power cut leaves: size and date of the file, and nothing in it.
+    bench.sh(&format!(
+        "mkdir -p mnt; mount {}p2 mnt; touch mnt/.feeder-copying\n\
+         size=$(stat -c %s card/usr/lib/7); truncate -s 0 mnt/usr/lib/7; truncate -s $size mnt/usr/lib/7\n\
+         touch -r card/usr/lib/7 mnt/usr/lib/7; umount mnt",
+        bench.ssd()
+    ));
+    assert_eq!(bench.differences().len(), 2, "{:?}", bench.differences());
+    let output = bench.run(&bench.script.last_move());
+    assert!(went_well(&output), "{}", said(&output));
+    assert_eq!(bench.differences(), ["send etc/fstab"]);
+}
+
+#[test]
 fn a_trial_is_one_start_and_leaves_nothing_behind() {
     let Some(bench) = copied() else { return };
     fakes(&bench, "");

@@ -49,14 +49,24 @@ copy_image() {
   if [ -f "$to" ] && [ "$(stat -c '%s %Y' "$to")" = "$(stat -c '%s %Y' "$from")" ]; then return; fi
   partial=${to%/*}/.${to##*/}.partial
   cp --sparse=always --preserve=all --remove-destination "$from" "$partial"
+  # Size and date are on the medium before the content is, unless one waits for it.
+  sync "$partial"
   mv "$partial" "$to"
 }
 
 # copy_all: what is not there yet or differs; what is gone goes. Images of workers come last and by themselves, because rsync
 # would read every byte of their holes.
+#
+# After a power cut a file can have its size and date and not its content. So a copy is marked until all of it is on the
+# medium, and one that was cut off is gone over by content.
 copy_all() {
+  mark_of_copy=$work/root/.feeder-copying
+  by=--times
+  [ ! -e "$mark_of_copy" ] || by=--checksum
+  : >"$mark_of_copy"
+  sync -f "$work/root"
   status=0
-  rsync -aHAXS --numeric-ids --delete --exclude=/lost+found --exclude='/tmp/*' --exclude=/swapfile --exclude=/var/swap \
+  rsync -aHAXS $by --numeric-ids --delete --exclude=/.feeder-copying --exclude=/lost+found --exclude='/tmp/*' --exclude=/swapfile --exclude=/var/swap \
     --exclude="$images/*/state.img" --exclude="$images/*/.state.img.partial" \
     "$work/source/" "$work/root/" || status=$?
   # 24: a file vanished while it was copied, which a running system does.
@@ -64,4 +74,6 @@ copy_all() {
   for image in "$work/source$images"/*/state.img; do
     [ ! -f "$image" ] || copy_image "${image#"$work/source"}"
   done
+  sync -f "$work/root"
+  rm "$mark_of_copy"
 }

@@ -9,6 +9,5 @@ trap 'exit 1' HUP INT TERM
 mount_both
 tell_progress
 copy_all
-sync -f "$work/root"
 release
 reached copied
