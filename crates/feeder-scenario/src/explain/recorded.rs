@@ -103,7 +103,7 @@ impl Difference {
         let texts = [&self.then, &self.now];
         let says =
             |words: &&str| texts.iter().any(|t| t.as_ref().is_some_and(|t| t.contains(*words)));
-        self.node.as_deref() == Some(node) && words.iter().any(|words| says(&words))
+        self.node.as_deref() == Some(node) && words.iter().any(says)
     }
 }
 

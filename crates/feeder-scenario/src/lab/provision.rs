@@ -173,9 +173,10 @@ fn apply(
                 }),
             );
         })
+        .map_err(Box::new)
     })?;
     let done =
-        done.map_err(|error| Failure::expected("provisioning failed", &error).on(master.name()))?;
+        done.map_err(|error| Failure::expected("provisioning failed", &*error).on(master.name()))?;
     story.emit(
         Some(master.name()),
         Event::Provisioned { changed: done.changed, unchanged: done.plan.as_wanted },
