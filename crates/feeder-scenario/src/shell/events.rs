@@ -20,6 +20,8 @@ fn text(event: &Event) -> String {
         Event::WaitEnded { awaited, reached: false, .. } => format!("{awaited} did not come"),
         Event::Prepared { what, summary } => format!("{what}: {summary}"),
         Event::Note { text } => text.clone(),
+        Event::Fault { text } => format!("fault: {text}"),
+        Event::Wire(wire) => wire.to_string(),
         Event::Provision(change) => format!("{}: {}", change.resource, change.change),
         other => other.boot_line().unwrap_or_else(|| {
             // Rare ones, as they are in events.jsonl.
