@@ -4,7 +4,8 @@
 need_drivers() {
   for driver in $drivers; do
     ! grep -q "/$driver\.ko" "/usr/lib/modules/$(uname -r)/modules.builtin" || continue
-    [ -f "$firmware/$initramfs" ] && lsinitramfs "$firmware/$initramfs" | grep -q "/$driver\.ko" ||
+    # grep reads to the end: lsinitramfs complains when it cannot say everything.
+    [ -f "$firmware/$initramfs" ] && lsinitramfs "$firmware/$initramfs" | grep "/$driver\.ko" >/dev/null ||
       fail "neither the kernel nor $firmware/$initramfs holds the driver $driver, without which the SSD cannot be the root: add $driver to /etc/initramfs-tools/modules and run update-initramfs -u"
   done
 }
