@@ -25,7 +25,7 @@ pub use access::{Access, Patience};
 pub use error::ProvisionError;
 pub use layout::Layout;
 pub use part::{MODULES, Module, Part, Site};
-pub use provision::{Permits, Provisioned, provision, provision_with, steps};
+pub use provision::{Permits, Provisioned, provision, steps};
 pub use ssd::{ssd_finish, ssd_status};
 pub use ssd_boot::{Card, Disk, Disks, MoveState, SsdStatus};
 pub use survey::Survey;

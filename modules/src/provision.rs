@@ -70,21 +70,6 @@ pub fn steps(site: &Site<'_>) -> Vec<Step> {
     steps
 }
 
-/// [`provision_with`] without agreement to anything that cannot be undone.
-///
-/// # Errors
-/// Every [`ProvisionError`].
-pub fn provision(
-    cluster: &Cluster,
-    access: &Access,
-    mode: Mode,
-    events: &mut dyn FnMut(ApplyEvent<'_>),
-) -> Result<Provisioned, ProvisionError> {
-    let mut permits =
-        Permits { erase: None, confirm: &mut |_, _| false, program_usb_boot: false, trial: false };
-    provision_with(cluster, access, mode, &mut permits, events)
-}
-
 /// Compares the master with the cluster and, with [`Mode::Apply`], changes what differs and verifies it.
 ///
 /// The master is tried at [`Access::first_contact`] if there is one, then at its own address. Its address is changed under a dead man's
@@ -92,7 +77,7 @@ pub fn provision(
 ///
 /// # Errors
 /// Every [`ProvisionError`]. What was changed before an error stays; a next run goes on from there.
-pub fn provision_with(
+pub fn provision(
     cluster: &Cluster,
     access: &Access,
     mode: Mode,

@@ -106,6 +106,13 @@ struct How {
     /// Varies what is left to chance: with the same seed, the same frames are lost
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    #[command(flatten)]
+    comfort: Comfort,
+}
+
+/// How a run is made, without making it another one.
+#[derive(Debug, Args)]
+struct Comfort {
     /// Show every node's boot and console while a run goes on; lines as usual where there is no terminal
     #[arg(long)]
     live: bool,
@@ -146,11 +153,11 @@ impl<S: Stage> Scene<'_, S> {
         Options {
             root: self.root.clone(),
             keep_runs: KEEP_RUNS,
-            keep_scratch: how.keep,
+            keep_scratch: how.comfort.keep,
             attended,
-            live: how.live,
+            live: how.comfort.live,
             repeats,
-            stage: self.stage(how.machine.as_deref(), how.yes, how.seed),
+            stage: self.stage(how.machine.as_deref(), how.comfort.yes, how.seed),
         }
     }
 }

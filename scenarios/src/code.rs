@@ -43,10 +43,13 @@ struct Kept<C> {
 
 fn kept(shelf: &Utf8Path) -> Code {
     let file = shelf.join("code.json");
-    let sources = SOURCES.iter().flat_map(|(path, bytes)| {
-        [path.as_bytes(), &bytes.len().to_le_bytes()[..], bytes].map(<[u8]>::to_vec)
-    });
-    let of = Digest::of(sources.collect::<Vec<_>>().concat());
+    let mut all = Vec::new();
+    for (path, bytes) in SOURCES {
+        all.extend_from_slice(path.as_bytes());
+        all.extend_from_slice(&bytes.len().to_le_bytes());
+        all.extend_from_slice(bytes);
+    }
+    let of = Digest::of(all);
     let found = fs_err::read(&file).ok();
     let found = found.and_then(|text| serde_json::from_slice::<Kept<Code>>(&text).ok());
     if let Some(kept) = found.filter(|kept| kept.of == of) {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use feeder_modules::{Disk, Permits, Provisioned, provision_with};
+use feeder_modules::{Disk, Permits, Provisioned, provision};
 use feeder_plan::{ApplyEvent, HostPlan, Mode, Phase};
 use feeder_ui::{Exit, Progress, Task, ask_for, elapsed, plural, size};
 use serde::Serialize;
@@ -60,7 +60,7 @@ impl Run for Provision {
         };
         let mut shown = Shown { progress: &context.progress, step: None, moving: None };
         let provisioned =
-            provision_with(&cluster, &access, mode, &mut permits, &mut |event| shown.event(event))?;
+            provision(&cluster, &access, mode, &mut permits, &mut |event| shown.event(event))?;
         shown.end();
         for note in &provisioned.notes {
             context.progress.note(note);

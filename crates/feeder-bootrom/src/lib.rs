@@ -24,7 +24,7 @@ pub use board::{
     ArpProfile, BoardModel, BoardProfile, DhcpProfile, MachineId, Ports, ProbeEnd, TftpProfile,
 };
 pub use boot::{Absence, Boot, BootError, Fetched, Loaded, Source, Stage};
-pub use disk::{DiskBootError, Partition, PartitionType, Place, boot_from_disk};
+pub use disk::{DiskBootError, Partition, PartitionType, Place, boot_from_disk, read_extent};
 pub use net::{BootEvent, Dead, NetBoot, OfferSeen, Poll, option43};
 pub use search::{
     Attached, Disk, DiskBoot, DiskUnreadable, Found, Otp, PassedOver, Plugged, Search, Tried,

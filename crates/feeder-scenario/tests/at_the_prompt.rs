@@ -2,41 +2,21 @@
 
 #![expect(clippy::unwrap_used, reason = "this is a test, helpers and all")]
 
+mod common;
+
 use std::ffi::OsStr;
 
 use camino::Utf8PathBuf;
 use feeder_process::{Cmd, interrupt};
-use feeder_scenario::{
-    Attended, Ending, Failure, Keyboard, Options, Report, Scenario, Stage, StageOptions, Story,
-    Verdict,
-};
+use feeder_scenario::{Attended, Ending, Failure, Keyboard, Report, Scenario, Verdict};
 use feeder_ui::Progress;
+
+use self::common::{Bare, options, root};
 
 /// The environment variable by which a test of this file knows that it is the process with the prompt.
 const ROOT: &str = "FEEDER_TEST_PROMPT_ROOT";
 /// How long a terminal may stay silent, in milliseconds: the host may be busy.
 const PATIENCE_MS: u64 = 120_000;
-
-struct Bare(Story);
-
-impl feeder_scenario::Steps for Bare {
-    fn story(&self) -> &Story {
-        &self.0
-    }
-}
-
-impl Stage for Bare {
-    const MACHINES: &'static [&'static str] = &["none"];
-
-    fn set_up(_: &str, story: &Story, _: &StageOptions) -> Verdict<Self> {
-        Ok(Self(story.clone()))
-    }
-
-    fn tear_down(self) -> Verdict {
-        self.0.note("torn down");
-        Ok(())
-    }
-}
 
 fn told(lab: &mut Bare) -> Verdict {
     lab.0.step("one", || Ok(()))?;
@@ -48,33 +28,13 @@ fn told(lab: &mut Bare) -> Verdict {
 fn run_with_a_prompt() {
     let Ok(root) = std::env::var(ROOT) else { return };
     interrupt::install();
-    let options = Options {
-        root: root.into(),
-        keep_runs: 10,
-        keep_scratch: false,
-        attended: Attended::Until { step: Some("two".into()), keyboard: Keyboard::stdin() },
-        live: false,
-        repeats: None,
-        stage: StageOptions {
-            machine: "none".into(),
-            consent: feeder_host::Consent::Ask,
-            progress: Progress::terminal(),
-            seed: 1,
-            code: std::sync::Arc::default(),
-            reuse: feeder_scenario::Reuse::Nothing,
-        },
-    };
+    let attended = Attended::Until { step: Some("two".into()), keyboard: Keyboard::stdin() };
+    let options = options(root.into(), attended, Progress::terminal());
     let scenario = Scenario { name: "told", about: "fails at its second step", run: told };
     feeder_scenario::run(&scenario, &options).unwrap();
 }
 
 const ARGUMENTS: [&str; 3] = ["run_with_a_prompt", "--exact", "--nocapture"];
-
-fn root() -> (tempfile::TempDir, Utf8PathBuf) {
-    let guard = tempfile::tempdir().unwrap();
-    let root = Utf8PathBuf::try_from(guard.path().to_owned()).unwrap();
-    (guard, root)
-}
 
 fn report(root: &Utf8PathBuf) -> Report {
     let json = fs_err::read_to_string(root.join("told/latest/report.json")).unwrap();

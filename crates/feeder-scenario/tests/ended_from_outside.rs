@@ -2,44 +2,25 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "this is a test, helpers and all")]
 
+mod common;
+
 use std::{ffi::OsStr, sync::Mutex};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use feeder_process::{Cmd, Output, ProcessError, interrupt};
 use feeder_scenario::{
-    Attended, Budget, Ending, Options, Poll, Record, Report, Scenario, Stage, StageOptions, Story,
-    Verdict, WaitSpec, gc,
+    Attended, Budget, Ending, Poll, Record, Report, Scenario, Verdict, WaitSpec, gc,
 };
 use feeder_ui::Progress;
 use rustix::process::{Pid, Signal, kill_process};
 
+use self::common::{Bare, options, root};
+
 /// The environment variable by which a test of this file knows that it is the process to be ended.
 const ROOT: &str = "FEEDER_TEST_ENDED_ROOT";
 
-struct Waits(Story);
-
-impl feeder_scenario::Steps for Waits {
-    fn story(&self) -> &Story {
-        &self.0
-    }
-}
-
-impl Stage for Waits {
-    const MACHINES: &'static [&'static str] = &["none"];
-
-    fn set_up(_scenario: &str, story: &Story, _: &StageOptions) -> Verdict<Self> {
-        fs_err::write(story.dir().scratch().join("disk.img"), "x").unwrap();
-        Ok(Self(story.clone()))
-    }
-
-    fn tear_down(self) -> Verdict {
-        self.0.note("torn down");
-        Ok(())
-    }
-}
-
 /// Says where its sockets are, and waits for what never comes.
-fn forever(lab: &mut Waits) -> Verdict {
+fn forever(lab: &mut Bare) -> Verdict {
     let story = &lab.0;
     story.step("wait for ever", || {
         println!("\nwaiting {} {}", std::process::id(), story.dir().sockets());
@@ -53,22 +34,7 @@ fn forever(lab: &mut Waits) -> Verdict {
 fn run_that_waits() {
     let Ok(root) = std::env::var(ROOT) else { return };
     interrupt::install();
-    let options = Options {
-        root: root.into(),
-        keep_runs: 10,
-        keep_scratch: false,
-        attended: Attended::No,
-        live: false,
-        repeats: None,
-        stage: StageOptions {
-            machine: "none".into(),
-            consent: feeder_host::Consent::Ask,
-            progress: Progress::silent(),
-            seed: 1,
-            code: std::sync::Arc::default(),
-            reuse: feeder_scenario::Reuse::Nothing,
-        },
-    };
+    let options = options(root.into(), Attended::No, Progress::silent());
     let scenario = Scenario { name: "forever", about: "never ends", run: forever };
     let ran = feeder_scenario::run(&scenario, &options).unwrap();
     assert_eq!(ran.report.verdict, Ending::Interrupted);
@@ -90,12 +56,6 @@ fn ended_by(signal: Signal, root: &Utf8Path) -> (Result<Output, ProcessError>, U
             kill_process(pid.unwrap(), signal).unwrap();
         });
     (result, sockets.into_inner().unwrap())
-}
-
-fn root() -> (tempfile::TempDir, Utf8PathBuf) {
-    let guard = tempfile::tempdir().unwrap();
-    let root = Utf8PathBuf::try_from(guard.path().to_owned()).unwrap();
-    (guard, root)
 }
 
 fn records(run: &Utf8Path) -> Vec<Record> {

@@ -142,7 +142,7 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
 const CONFIG: &str = "/boot/firmware/config.txt";
 const PROGRAM: &str = "program_usb_boot_mode=1";
 
-/// Has the boot ROM look at USB from its next start on, which cannot be undone. config.txt
+/// Has the boot ROM look at USB from its next start on, which cannot be undone.
 pub(crate) fn program_usb_boot() -> String {
     rewritten(&format!("grep -vx '{PROGRAM}' {CONFIG}\nprintf '[all]\\n%s\\n' '{PROGRAM}'"))
 }

@@ -7,7 +7,9 @@ use feeder_scenario::{
 };
 use feeder_ui::{Exit, Expected, Progress};
 
-use super::{Format, How, Scene, on_failure, output, reuse::Freshness, run_all, say, worst};
+use super::{
+    Comfort, Format, How, Scene, on_failure, output, reuse::Freshness, run_all, say, worst,
+};
 
 #[derive(Debug, Args)]
 pub(super) struct Shell {
@@ -76,15 +78,8 @@ pub(super) struct Replay {
     /// When it fails, open a prompt before its machines are taken down; `scenario shell --help` tells of it
     #[arg(long)]
     pause_on_failure: bool,
-    /// Show every node's boot and console while it goes on
-    #[arg(long)]
-    live: bool,
-    /// Keep disks and other large files when it ends
-    #[arg(long)]
-    keep: bool,
-    /// Install host tools that are missing without asking; CI=true says the same
-    #[arg(long)]
-    yes: bool,
+    #[command(flatten)]
+    comfort: Comfort,
 }
 
 impl Replay {
@@ -102,9 +97,7 @@ impl Replay {
         let how = How {
             machine: Some(manifest.machine.clone()),
             seed: manifest.seed,
-            live: self.live,
-            keep: self.keep,
-            yes: self.yes,
+            comfort: self.comfort,
         };
         let attended = on_failure(self.pause_on_failure);
         let mut options = scene.options(&how, attended, Some(manifest.repeats(self.anyway)));

@@ -7,6 +7,7 @@ use feeder_scenario::{
     Attended, Class, Ending, Failure, Mutated, Mutation, Noticed, Recorded, Scenario, Stage, mutate,
 };
 use feeder_ui::{Exit, Expected};
+use serde::Serialize;
 
 use super::{How, Scene, output, reuse, say};
 
@@ -65,8 +66,9 @@ impl Mutate {
             }
             made.push((mutation.name, mutated));
         }
-        say(&output::score(&made, scene.format))?;
-        Ok(if interrupt::requested() { Exit::Interrupted } else { exit(&made) })
+        let tally = Tally::of(&made);
+        say(&output::score(&made, &tally, scene.format))?;
+        Ok(if interrupt::requested() { Exit::Interrupted } else { tally.exit() })
     }
 
     /// The mutations that are asked for.
@@ -123,15 +125,37 @@ fn not_recorded(error: &std::io::Error) -> Box<dyn Expected> {
     Failure::host(format!("cannot keep the logs of the runs: {error}")).into()
 }
 
-/// All must be noticed, and most of them named.
-fn exit(made: &[(&str, Mutated)]) -> Exit {
-    let count = |is: Noticed| made.iter().filter(|(_, mutated)| mutated.outcome == is).count();
-    let (of, all) = NAMED;
-    if count(Noticed::Unknown) > 0 {
-        Exit::Harness
-    } else if count(Noticed::Survived) > 0 || count(Noticed::Named) * all < made.len() * of {
-        Exit::Scenario
-    } else {
-        Exit::Ok
+/// Mutations by what was noticed of them.
+#[derive(Debug, Serialize)]
+pub(super) struct Tally {
+    pub mutations: usize,
+    pub named: usize,
+    pub noticed: usize,
+    pub survived: usize,
+    pub unknown: usize,
+}
+
+impl Tally {
+    fn of(made: &[(&str, Mutated)]) -> Self {
+        let count = |is: Noticed| made.iter().filter(|(_, mutated)| mutated.outcome == is).count();
+        Self {
+            mutations: made.len(),
+            named: count(Noticed::Named),
+            noticed: count(Noticed::Noticed),
+            survived: count(Noticed::Survived),
+            unknown: count(Noticed::Unknown),
+        }
+    }
+
+    /// All must be noticed, and most of them named.
+    fn exit(&self) -> Exit {
+        let (of, all) = NAMED;
+        if self.unknown > 0 {
+            Exit::Harness
+        } else if self.survived > 0 || self.named * all < self.mutations * of {
+            Exit::Scenario
+        } else {
+            Exit::Ok
+        }
     }
 }

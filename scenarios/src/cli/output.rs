@@ -9,7 +9,7 @@ use feeder_scenario::{
 use feeder_ui::plural;
 use serde::Serialize;
 
-use super::{Format, soak::Soaked};
+use super::{Format, mutate::Tally, soak::Soaked};
 
 /// `scenario run --format json`.
 #[derive(Serialize)]
@@ -149,14 +149,11 @@ pub(super) fn mutated(number: usize, of: usize, name: &str, mutated: &Mutated) -
 }
 
 /// How many mutations were noticed, and how many named.
-pub(super) fn score(made: &[(&str, Mutated)], format: Format) -> String {
+pub(super) fn score(made: &[(&str, Mutated)], tally: &Tally, format: Format) -> String {
     #[derive(Serialize)]
     struct Score<'a> {
-        mutations: usize,
-        named: usize,
-        noticed: usize,
-        survived: usize,
-        unknown: usize,
+        #[serde(flatten)]
+        tally: &'a Tally,
         runs: Vec<Entry<'a>>,
     }
     #[derive(Serialize)]
@@ -169,7 +166,6 @@ pub(super) fn score(made: &[(&str, Mutated)], format: Format) -> String {
         #[serde(skip_serializing_if = "Option::is_none")]
         explanation: Option<&'a Explanation>,
     }
-    let count = |is: Noticed| made.iter().filter(|(_, mutated)| mutated.outcome == is).count();
     let runs = made.iter().map(|(name, Mutated { ran, outcome })| Entry {
         mutation: name,
         outcome: *outcome,
@@ -178,23 +174,15 @@ pub(super) fn score(made: &[(&str, Mutated)], format: Format) -> String {
         report: ran.dir.join("report.json"),
         explanation: ran.report.explanation.as_ref(),
     });
-    let score = Score {
-        mutations: made.len(),
-        named: count(Noticed::Named),
-        noticed: count(Noticed::Noticed),
-        survived: count(Noticed::Survived),
-        unknown: count(Noticed::Unknown),
-        runs: runs.collect(),
-    };
     match format {
-        Format::Json => json(&score),
+        Format::Json => json(&Score { tally, runs: runs.collect() }),
         Format::Human => format!(
             "{}: {} named by the first line, {} only noticed, {} survived, {} unknown\n",
-            plural(score.mutations, "mutation"),
-            score.named,
-            score.noticed,
-            score.survived,
-            score.unknown,
+            plural(tally.mutations, "mutation"),
+            tally.named,
+            tally.noticed,
+            tally.survived,
+            tally.unknown,
         ),
     }
 }

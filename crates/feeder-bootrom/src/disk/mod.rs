@@ -16,7 +16,7 @@ use medium::{End, FatMedium};
 use window::Window;
 
 pub(crate) use survey::{Start, Survey};
-pub use table::{Partition, PartitionType};
+pub use table::{Partition, PartitionType, read_extent};
 
 /// Where a board looks for a disk.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -131,6 +131,19 @@ pub(super) fn read<D: Read + Seek>(disk: &mut D, tables: Tables) -> Result<Table
     Ok(Table { partitions: gpt::partitions(disk)?, notes })
 }
 
+/// Bytes of a disk from its first one on that hold all that the firmware reads of it, as its first sector says: to the end of
+/// the last FAT partition. `None` for all of them, where the table is another.
+#[must_use]
+pub fn read_extent(sector: &[u8; SECTOR as usize]) -> Option<u64> {
+    let partitions = mbr(sector).unwrap_or_default();
+    let fat = partitions.iter().filter(|p| p.kind.is_fat());
+    let end = fat.map(|p| p.start + p.length).max();
+    match end {
+        None if partitions.iter().any(|p| p.kind == PartitionType::Mbr(PROTECTIVE)) => None,
+        end => Some(end.unwrap_or(SECTOR)),
+    }
+}
+
 pub(super) fn read_at<D: Read + Seek>(
     disk: &mut D,
     at: u64,
@@ -176,6 +189,27 @@ mod tests {
                 "type c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
             ]
         );
+    }
+
+    fn mbr(entries: &[(u8, u32, u32)]) -> [u8; 512] {
+        let mut mbr = [0; 512];
+        mbr[510..].copy_from_slice(&[0x55, 0xaa]);
+        for (index, (kind, start, length)) in entries.iter().enumerate() {
+            let at = 446 + 16 * index;
+            mbr[at + 4] = *kind;
+            mbr[at + 8..at + 12].copy_from_slice(&start.to_le_bytes());
+            mbr[at + 12..at + 16].copy_from_slice(&length.to_le_bytes());
+        }
+        mbr
+    }
+
+    #[test]
+    fn no_more_of_a_disk_is_read_than_the_firmware_reads() {
+        assert_eq!(read_extent(&[0; 512]), Some(512));
+        assert_eq!(read_extent(&mbr(&[(0x83, 2048, 4096)])), Some(512));
+        let two = [(0x0c, 2048, 100), (0x83, 4096, 9999), (0x0e, 20_000, 50)];
+        assert_eq!(read_extent(&mbr(&two)), Some(20_050 * 512));
+        assert_eq!(read_extent(&mbr(&[(0xee, 1, u32::MAX)])), None);
     }
 
     #[test]

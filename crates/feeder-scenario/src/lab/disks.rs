@@ -4,9 +4,8 @@ use std::{io::Read, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use feeder_bootrom::{
-    Attached, BoardModel, Boot, DiskBoot, Found, Otp, Place, Plugged, Source, TryBoot,
+    Attached, Boot, DiskBoot, Found, Otp, Place, Plugged, Source, TryBoot, read_extent,
 };
-use feeder_cluster::Board;
 use feeder_machine::{
     Disk, DiskFormat, IoFault,
     disk::{create_blank, read_head, size},
@@ -264,12 +263,8 @@ impl Node {
             let attached = Attached { name: id.clone(), disk: file, answers_after };
             if id == SD { card = Some(attached) } else { usb.push(attached) }
         }
-        let model = match self.board() {
-            Board::Pi3B => BoardModel::Pi3B,
-            Board::Pi3BPlus => BoardModel::Pi3BPlus,
-        };
-        // The flag does not survive a power cut, and power is cut before every boot.
-        let search = DiskBoot::new(self.profile(), Otp::of(model))
+        // What a restart asks for is not heard here, and the flag does not survive a power cut.
+        let search = DiskBoot::new(self.profile(), Otp::of(self.model()))
             .start(&mut Plugged { card, usb }, &mut TryBoot::Off)
             .or_fail(Class::Host, "cannot read what is plugged in")?;
         let story = &self.bench().story;
@@ -305,7 +300,7 @@ impl Node {
         let mut mbr = [0; SECTOR as usize];
         open()?.read_exact(&mut mbr).or_fail(Class::Host, "cannot read what is plugged in")?;
         let whole = size(&disk.path, disk.format).map_err(cannot)?;
-        read(read_by_firmware(&mbr).map_or(whole, |end| end.min(whole)))?;
+        read(read_extent(&mbr).map_or(whole, |end| end.min(whole)))?;
         open()
     }
 
@@ -313,47 +308,5 @@ impl Node {
     pub(super) fn found_nothing(&self, failure: &Failure) {
         let why = Some(failure.message.clone());
         self.bench().story.power_off(self.name(), PowerEnd::Cut, why);
-    }
-}
-
-/// Bytes of a disk from its first one on that hold all that the firmware reads; `None` for all of them.
-fn read_by_firmware(mbr: &[u8; SECTOR as usize]) -> Option<u64> {
-    if mbr[510..] != [0x55, 0xaa] {
-        return Some(SECTOR);
-    }
-    let field = |at: usize| u64::from(u32::from_le_bytes(std::array::from_fn(|i| mbr[at + i])));
-    let entries = (0..4).map(|index| 446 + 16 * index);
-    let protective = entries.clone().any(|at| mbr[at + 4] == 0xee);
-    let fat = entries.filter(|at| matches!(mbr[at + 4], 0x01 | 0x04 | 0x06 | 0x0b | 0x0c | 0x0e));
-    let end = fat.map(|at| (field(at + 8) + field(at + 12)) * SECTOR).max();
-    match end {
-        None if protective => None,
-        end => Some(end.unwrap_or(SECTOR)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn mbr(entries: &[(u8, u32, u32)]) -> [u8; 512] {
-        let mut mbr = [0; 512];
-        mbr[510..].copy_from_slice(&[0x55, 0xaa]);
-        for (index, (kind, start, length)) in entries.iter().enumerate() {
-            let at = 446 + 16 * index;
-            mbr[at + 4] = *kind;
-            mbr[at + 8..at + 12].copy_from_slice(&start.to_le_bytes());
-            mbr[at + 12..at + 16].copy_from_slice(&length.to_le_bytes());
-        }
-        mbr
-    }
-
-    #[test]
-    fn no_more_of_a_disk_is_read_than_the_firmware_reads() {
-        assert_eq!(read_by_firmware(&[0; 512]), Some(512));
-        assert_eq!(read_by_firmware(&mbr(&[(0x83, 2048, 4096)])), Some(512));
-        let two = [(0x0c, 2048, 100), (0x83, 4096, 9999), (0x0e, 20_000, 50)];
-        assert_eq!(read_by_firmware(&mbr(&two)), Some(20_050 * 512));
-        assert_eq!(read_by_firmware(&mbr(&[(0xee, 1, u32::MAX)])), None);
     }
 }

@@ -68,6 +68,13 @@ pub(super) struct State {
     pub(super) boot: BootRecord,
 }
 
+impl State {
+    /// Whether it is this machine that has power.
+    fn is_on(&self, machine: &Arc<Machine>) -> bool {
+        self.machine.as_ref().is_some_and(|on| Arc::ptr_eq(&on.machine, machine))
+    }
+}
+
 #[derive(Clone)]
 pub(super) struct Running {
     pub(super) machine: Arc<Machine>,
@@ -190,16 +197,15 @@ impl Node {
         self.restarts(&machine);
     }
 
-    pub(super) fn board(&self) -> Board {
-        self.shared.board
+    pub(super) fn model(&self) -> BoardModel {
+        match self.shared.board {
+            Board::Pi3B => BoardModel::Pi3B,
+            Board::Pi3BPlus => BoardModel::Pi3BPlus,
+        }
     }
 
     pub(super) fn profile(&self) -> BoardProfile {
-        let model = match self.shared.board {
-            Board::Pi3B => BoardModel::Pi3B,
-            Board::Pi3BPlus => BoardModel::Pi3BPlus,
-        };
-        let mut profile = BoardProfile::of(model).patient().without_initial_wait();
+        let mut profile = BoardProfile::of(self.model()).patient().without_initial_wait();
         profile.serial0.clone_from(&self.shared.bench.serial0);
         profile
     }

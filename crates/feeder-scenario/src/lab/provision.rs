@@ -1,7 +1,7 @@
 //! `provision` in a scenario: the same library call as on the command line, over SSH through the LAN.
 
 use feeder_cluster::{Cluster, FileSystem, SdCard, Ssd};
-use feeder_modules::{Permits, Provisioned, provision_with};
+use feeder_modules::{Permits, Provisioned, provision};
 use feeder_plan::{ApplyEvent, Mode, Phase};
 use feeder_remote::HostKeys;
 
@@ -157,7 +157,7 @@ fn apply(
             program_usb_boot: false,
             trial: false,
         };
-        provision_with(&cluster, &access, Mode::Apply, &mut permits, &mut |event| {
+        provision(&cluster, &access, Mode::Apply, &mut permits, &mut |event| {
             watch(&event);
             let line = match event.phase {
                 Phase::Done => "done".to_owned(),

@@ -66,16 +66,6 @@ impl Live {
         Ok(self.shelf.part("files").join(name))
     }
 
-    /// Moves a file that was made under [`Live::dir`] to where states may need it, and gives its new path.
-    ///
-    /// # Errors
-    /// The file system refuses.
-    pub fn publish_file(&self, path: &Utf8Path) -> Result<Utf8PathBuf, ShelfError> {
-        let to = self.new_file(path.file_name().unwrap_or("file"))?;
-        fs::rename(path, &to).map_err(io("name", &to))?;
-        Ok(to)
-    }
-
     /// The stored state that this step would lead to. Its files stay as long as this run lives.
     ///
     /// # Errors

@@ -42,15 +42,7 @@ same_root() {
 }
 
 set -eu
-need_disk
-here=$(stage)
-case $here in
-  copied | sealed) ;;
-  *) fail "$disk does not hold a whole copy (it is: $here)" ;;
-esac
-find_partitions
-need_drivers
-no_worker_runs
+need_copy
 ticker=
 trap ended EXIT
 trap 'exit 1' HUP INT TERM

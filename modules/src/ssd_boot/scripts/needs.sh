@@ -15,3 +15,16 @@ no_worker_runs() {
   clients=$(ss -Htn state established '( sport = :2049 )' | awk '{ sub(/:[0-9]+$/, "", $NF); print $NF }' | sort -u | tr '\n' ' ')
   [ -z "$clients" ] || fail "workers run from this master (${clients% }): shut them down, then run it again; one whose power was cut may count for some minutes"
 }
+
+# need_copy: the SSD may become the root. Sets what find_partitions does.
+need_copy() {
+  need_disk
+  here=$(stage)
+  case $here in
+    copied | sealed) ;;
+    *) fail "$disk does not hold a whole copy (it is: $here)" ;;
+  esac
+  find_partitions
+  need_drivers
+  no_worker_runs
+}

@@ -1,14 +1,7 @@
 # Has the board start once with its root on the SSD: firmware and kernel still come from the card, and so does every start
 # after that one. Set before: as for the move.
 set -eu
-need_disk
-case $(stage) in
-  copied | sealed) ;;
-  *) fail "$disk does not hold a whole copy" ;;
-esac
-find_partitions
-need_drivers
-no_worker_runs
+need_copy
 ticker=
 trap release EXIT
 trap 'exit 1' HUP INT TERM

@@ -51,7 +51,7 @@ impl Node {
         {
             let mut state = locked(&self.shared.state);
             // Somebody has cut its power meanwhile.
-            if !state.machine.as_ref().is_some_and(|on| Arc::ptr_eq(&on.machine, machine)) {
+            if !state.is_on(machine) {
                 return Ok(());
             }
             state.machine = None;
@@ -64,13 +64,8 @@ impl Node {
 }
 
 fn watch(node: &Weak<Shared>, machine: &Arc<Machine>) {
-    let is_on = |node: &Weak<Shared>| {
-        node.upgrade().is_some_and(|shared| {
-            let state = locked(&shared.state);
-            state.machine.as_ref().is_some_and(|on| Arc::ptr_eq(&on.machine, machine))
-        })
-    };
-    let stopped = machine.wait_stopped(&mut || is_on(node));
+    let is_on = || node.upgrade().is_some_and(|shared| locked(&shared.state).is_on(machine));
+    let stopped = machine.wait_stopped(&mut || is_on());
     if !matches!(stopped, Some(StopReason::GuestReset)) {
         return;
     }

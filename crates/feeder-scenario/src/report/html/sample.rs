@@ -290,6 +290,13 @@ impl Tale {
         tale
     }
 
+    fn first_worker_boots(&mut self) {
+        self.step("4.1", "cluster01 boots", |tale| {
+            tale.worker_boots("cluster01", "9f27eb").up("cluster01");
+            Ending::Passed
+        });
+    }
+
     fn end(mut self, failure: Option<Failure>) -> Sample {
         for node in ["cluster02", "cluster01", "cluster00"] {
             if self.guests.contains_key(node) {
@@ -322,10 +329,7 @@ impl Tale {
 pub fn passed() -> Sample {
     let mut tale = Tale::beginning();
     tale.step("4", "the workers netboot", |tale| {
-        tale.step("4.1", "cluster01 boots", |tale| {
-            tale.worker_boots("cluster01", "9f27eb").up("cluster01");
-            Ending::Passed
-        });
+        tale.first_worker_boots();
         tale.step("4.2", "cluster02 boots", |tale| {
             tale.worker_boots("cluster02", "5a1102").up("cluster02");
             Ending::Passed
@@ -350,10 +354,7 @@ pub fn passed() -> Sample {
 pub fn failed() -> Sample {
     let mut tale = Tale::beginning();
     tale.step("4", "the workers netboot", |tale| {
-        tale.step("4.1", "cluster01 boots", |tale| {
-            tale.worker_boots("cluster01", "9f27eb").up("cluster01");
-            Ending::Passed
-        });
+        tale.first_worker_boots();
         tale.step("4.2", "cluster02 boots", |tale| {
             let node = "cluster02";
             tale.tell(Some(node), Event::PowerOn { profile: "virt".into() });
