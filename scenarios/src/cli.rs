@@ -69,8 +69,9 @@ enum Verb {
     Mutate(mutate::Mutate),
     /// Run a scenario many times, end every second run at another moment, and look whether anything is left behind
     ///
-    /// Runs are ended by SIGKILL, SIGINT and SIGTERM in turn. No program, mount, socket, scratch file or half of a kept state
-    /// may be left by them; what a killed run cannot remove itself must be gone after the next one.
+    /// Runs are ended by SIGKILL, SIGINT and SIGTERM in turn. No program, mount, socket, connection, scratch file or half of
+    /// a kept state may be left by them; what a killed run cannot remove itself must be gone after the next one. Their
+    /// evidence lies in a folder `soak` beside that of other runs: target/soak.
     Soak(soak::Soak),
     /// Say which scenarios there are
     List,

@@ -20,6 +20,7 @@ mod cmd;
 mod error;
 mod group;
 pub mod interrupt;
+pub mod lease;
 mod run;
 mod start;
 mod text;

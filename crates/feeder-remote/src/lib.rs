@@ -16,6 +16,7 @@
 
 mod argv;
 mod classify;
+mod control;
 mod error;
 mod host;
 mod local;
@@ -27,6 +28,7 @@ mod wait;
 mod write;
 
 pub use argv::ssh_argv;
+pub use control::sweep;
 pub use error::RemoteError;
 pub use host::Host;
 pub use local::Local;

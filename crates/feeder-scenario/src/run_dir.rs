@@ -5,10 +5,10 @@ mod gc;
 use std::{fs::Permissions, os::unix::fs::PermissionsExt};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use feeder_process::lease;
 use feeder_ui::{Exit, Expected};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use gc::is_dead;
 pub use gc::{Freed, gc};
 
 /// A unix socket's path has at most this many bytes (`sun_path` in unix(7), less the closing zero).
@@ -17,8 +17,6 @@ const SOCKET_PATH: usize = 107;
 const SOCKET_NAME: usize = 48;
 /// How directories for sockets begin.
 const SOCKETS: &str = "feeder-";
-/// Held as long as the run lives; by the kernel, so that no crash can leave it held.
-pub(crate) const LOCK: &str = "run.lock";
 /// Written before anything of the scenario runs.
 const STARTED: &str = "started.json";
 
@@ -31,7 +29,7 @@ pub struct RunDir {
     scratch: Utf8PathBuf,
     keep_scratch: bool,
     // Closed last, after the removals in `drop`: until then nobody else cleans here.
-    _locks: [fs_err::File; 2],
+    _locks: [std::fs::File; 2],
 }
 
 /// What is known of a run before it has done anything.
@@ -91,7 +89,7 @@ impl RunDir {
         gc(root, keep)?;
         let now = jiff::Timestamp::now();
         let path = new_dir(&runs, &now.strftime("%Y-%m-%dT%H-%M-%S").to_string())?;
-        let lock = take_lock(&path)?;
+        let lock = lease::take(path.as_std_path()).map_err(io("lock", &path))?;
         let started = Started {
             scenario: scenario.into(),
             started: now.to_string(),
@@ -100,7 +98,7 @@ impl RunDir {
         write(&path.join(STARTED), &json(&started))?;
         point_latest(&runs, &path)?;
         let sockets = new_sockets_dir()?;
-        let sockets_lock = take_lock(&sockets)?;
+        let sockets_lock = lease::take(sockets.as_std_path()).map_err(io("lock", &sockets))?;
         let scratch = path.join("scratch");
         make_all(&scratch)?;
         Ok(Self { path, sockets, scratch, keep_scratch: false, _locks: [lock, sockets_lock] })
@@ -177,16 +175,6 @@ impl Drop for RunDir {
             let _left = fs_err::remove_dir_all(&self.scratch);
         }
     }
-}
-
-/// Holds the lock of a new directory. The file gets its name when the lock is held, so that nobody ever sees it free.
-/// Rust opens files so that children do not inherit them, or a machine that outlives us would keep its run alive.
-pub(crate) fn take_lock(dir: &Utf8Path) -> Result<fs_err::File, RunDirError> {
-    let (new, path) = (dir.join(".lock"), dir.join(LOCK));
-    let file = fs_err::File::create(&new).map_err(io("make", &new))?;
-    file.file().try_lock().map_err(|error| io("lock", &new)(error.into()))?;
-    fs_err::rename(&new, &path).map_err(io("name", &path))?;
-    Ok(file)
 }
 
 /// `<stamp>-<pid>`, with a number behind it for runs of one process in one second.

@@ -237,10 +237,11 @@ pub(super) fn freed(freed: Freed, states: &ShelfFreed, format: Format) -> String
     match format {
         Format::Json => json(&All { runs: freed, states }),
         Format::Human => format!(
-            "removed the evidence of {}, the sockets of {}, the scratch files of {}; {} of kept states, {} stay\n",
+            "removed the evidence of {}, the sockets of {}, the scratch files of {}; closed {}; removed {} of kept states, {} stay\n",
             plural(freed.runs, "run"),
             plural(freed.sockets, "run"),
             plural(freed.scratch, "run"),
+            plural(freed.connections, "connection"),
             feeder_ui::size(states.bytes),
             feeder_ui::size(states.left),
         ),

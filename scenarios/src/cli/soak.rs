@@ -151,22 +151,37 @@ fn orphans(root: &Utf8Path) -> Result<Vec<String>, Box<dyn Expected>> {
     }
 }
 
+/// Programs that have the evidence in their arguments.
 fn programs(root: &Utf8Path) -> Result<Vec<String>, Box<dyn Expected>> {
     let own = std::process::id();
+    let ours = |pid: u32, arguments: &str| {
+        pid != own && arguments.contains(root.as_str()) && !is_caller(pid)
+    };
+    let found = processes()?.into_iter().filter(|(pid, arguments)| ours(*pid, arguments));
+    Ok(found.map(|(pid, arguments)| format!("process {pid}: {arguments}")).collect())
+}
+
+/// Shared connections of ssh whose socket is gone, so that nobody can use them, or close them.
+fn connections() -> Result<Vec<String>, Box<dyn Expected>> {
+    // ssh says so of itself: `ssh: /tmp/feeder-ssh-1S38L8/c [mux]`.
+    let lost = |arguments: &str| {
+        let socket = arguments.strip_prefix("ssh: ").and_then(|rest| rest.split(' ').next());
+        socket.is_some_and(|path| path.contains("/feeder-ssh-") && !Utf8Path::new(path).exists())
+    };
+    let found = processes()?.into_iter().filter(|(_, arguments)| lost(arguments));
+    Ok(found.map(|(pid, arguments)| format!("connection {pid}: {arguments}")).collect())
+}
+
+/// All processes, with their arguments. One that has ended meanwhile has none, and one that is only not yet reaped
+/// neither.
+fn processes() -> Result<Vec<(u32, String)>, Box<dyn Expected>> {
     let entries = fs_err::read_dir("/proc").map_err(|error| host("list processes", &error))?;
-    let mut found = Vec::new();
-    for entry in entries.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
-            continue;
-        };
-        // One that has ended meanwhile cannot be read, and one that is only not yet reaped has no arguments.
+    let entries = entries.flatten().filter_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse::<u32>().ok()?;
         let arguments = fs_err::read(entry.path().join("cmdline")).unwrap_or_default();
-        let arguments = String::from_utf8_lossy(&arguments).replace('\0', " ");
-        if pid != own && arguments.contains(root.as_str()) && !is_caller(pid) {
-            found.push(format!("process {pid}: {arguments}"));
-        }
-    }
-    Ok(found)
+        Some((pid, String::from_utf8_lossy(&arguments).replace('\0', " ")))
+    });
+    Ok(entries.collect())
 }
 
 /// Whether it is one of those that have started this program, such as cargo or a shell.
@@ -186,7 +201,7 @@ fn is_caller(pid: u32) -> bool {
     false
 }
 
-/// What is left after cleaning up, with no run alive: sockets, scratch files, mounts, halves of what was to be kept.
+/// What is left after cleaning up, with no run alive: sockets, connections, scratch files, mounts, halves of what was to be kept.
 fn remains(root: &Utf8Path) -> Result<Vec<String>, Box<dyn Expected>> {
     let store = Shelf::default_root();
     let store = store.parent().unwrap_or(&store);
@@ -201,6 +216,7 @@ fn remains(root: &Utf8Path) -> Result<Vec<String>, Box<dyn Expected>> {
     for half in ["staging", "snapshots/live"] {
         left.extend(below(&store.join(half)).into_iter().map(|path| format!("half made: {path}")));
     }
+    left.extend(connections()?);
     let mounts = fs_err::read_to_string("/proc/self/mountinfo");
     let mounts = mounts.map_err(|error| host("read the mounts", &error))?;
     let ours = |line: &&str| [root, store].iter().any(|dir| line.contains(dir.as_str()));
@@ -224,19 +240,30 @@ mod tests {
         let guard = tempfile::tempdir().unwrap();
         let root = Utf8PathBuf::try_from(guard.path().to_owned()).unwrap();
         assert_eq!(programs(&root).unwrap(), Vec::<String>::new());
+        // For a moment after its start, the kernel tells no arguments of a program.
+        let found_by = |look: &dyn Fn() -> Vec<String>| {
+            let began = Instant::now();
+            loop {
+                let found = look();
+                if !found.is_empty() || began.elapsed() > ORPHANS {
+                    return found;
+                }
+                std::thread::yield_now();
+            }
+        };
         let sleeper =
             Cmd::new("sh").args(["-c", "sleep 600; true", root.as_str()]).spawn().unwrap();
-        // For a moment after its start, the kernel tells no arguments of a program.
-        let began = Instant::now();
-        let found = loop {
-            let found = programs(&root).unwrap();
-            if !found.is_empty() || began.elapsed() > ORPHANS {
-                break found;
-            }
-            std::thread::yield_now();
-        };
+        let found = found_by(&|| programs(&root).unwrap());
         assert!(found.iter().any(|line| line.contains(&sleeper.pid().to_string())), "{found:?}");
         sleeper.kill();
+
+        // As ssh calls itself when it shares a connection.
+        let title = "ssh: /tmp/feeder-ssh-nobody/c [mux]";
+        let mux = Cmd::new("bash").args(["-c", &format!("exec -a '{title}' sleep 600")]).spawn();
+        let mux = mux.unwrap();
+        let found = found_by(&|| connections().unwrap());
+        assert!(found.iter().any(|line| line.contains(title)), "{found:?}");
+        mux.kill();
 
         let scratch = root.join("netboot/2026-01-01T00-00-00-1/scratch");
         fs_err::create_dir_all(&scratch).unwrap();

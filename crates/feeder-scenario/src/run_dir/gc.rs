@@ -1,11 +1,10 @@
 //! Cleaning up after runs that are no more.
 
-use std::fs::TryLockError;
-
 use camino::Utf8Path;
+use feeder_process::lease;
 use serde::Serialize;
 
-use super::{LOCK, RunDirError, SOCKETS, io, socket_bases, subdirectories};
+use super::{RunDirError, SOCKETS, io, socket_bases, subdirectories};
 
 /// What [`gc`] removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -16,9 +15,11 @@ pub struct Freed {
     pub sockets: usize,
     /// Directories of scratch files that dead runs had left.
     pub scratch: usize,
+    /// Connections of ssh that dead processes had left, with their folders.
+    pub connections: usize,
 }
 
-/// Removes what dead runs left: their sockets and scratch files, and all evidence but that of the newest `keep` runs of
+/// Removes what dead runs left: their sockets, connections and scratch files, and all evidence but that of the newest `keep` runs of
 /// each scenario. Runs that are alive are not touched, nor is what `--keep` asked to keep in runs that stay.
 ///
 /// # Errors
@@ -28,7 +29,7 @@ pub fn gc(root: &Utf8Path, keep: usize) -> Result<Freed, RunDirError> {
     for scenario in subdirectories(root)? {
         let mut dead = Vec::new();
         for run in subdirectories(&scenario)? {
-            if is_dead(&run) {
+            if lease::is_over(run.as_std_path()) {
                 dead.push(run);
             }
         }
@@ -55,19 +56,14 @@ pub fn gc(root: &Utf8Path, keep: usize) -> Result<Freed, RunDirError> {
         for sockets in subdirectories(&base)? {
             let ours = sockets.file_name().is_some_and(|name| name.starts_with(SOCKETS));
             // What cannot be locked or removed is alive, or another user's.
-            if ours && is_dead(&sockets) && fs_err::remove_dir_all(&sockets).is_ok() {
+            if ours
+                && lease::is_over(sockets.as_std_path())
+                && fs_err::remove_dir_all(&sockets).is_ok()
+            {
                 freed.sockets += 1;
             }
         }
     }
+    freed.connections = feeder_remote::sweep();
     Ok(freed)
-}
-
-/// Whether a run has made this directory and is no more. A directory whose lock cannot be had is somebody's.
-pub(crate) fn is_dead(dir: &Utf8Path) -> bool {
-    let Ok(lock) = fs_err::File::open(dir.join(LOCK)) else { return false };
-    match lock.file().try_lock() {
-        Ok(()) => true,
-        Err(TryLockError::WouldBlock | TryLockError::Error(_)) => false,
-    }
 }

@@ -46,7 +46,7 @@ fn the_newest_dead_runs_stay_and_living_ones_too() {
     let dead = |second: u32| root.join(format!("netboot/2025-11-23T06-43-0{second}-4711"));
     for second in [3, 1, 4, 2] {
         fs_err::create_dir(dead(second)).unwrap();
-        fs_err::write(dead(second).join(LOCK), "").unwrap();
+        fs_err::write(dead(second).join(lease::LOCK), "").unwrap();
     }
     fs_err::create_dir(root.join("netboot/notes")).unwrap();
     assert_eq!(gc(&root, 3).unwrap().runs, 1);
@@ -66,7 +66,7 @@ fn what_a_killed_run_left_is_found() {
     drop(run);
     fs_err::create_dir(evidence.join("scratch")).unwrap();
     fs_err::create_dir(&sockets).unwrap();
-    fs_err::write(sockets.join(LOCK), "").unwrap();
+    fs_err::write(sockets.join(lease::LOCK), "").unwrap();
     let freed = gc(&root, 10).unwrap();
     // The sockets may have been found by a run that another test began meanwhile.
     assert_eq!(freed.scratch, 1);

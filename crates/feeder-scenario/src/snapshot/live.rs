@@ -7,10 +7,10 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
+use feeder_process::lease;
 use fs_err::{self as fs, File};
 
 use super::{Chain, Entry, Next, Shelf, ShelfError, Stored, error::io, key, shelf};
-use crate::run_dir::{is_dead, take_lock};
 
 /// A run's hold on the shelf: its own new files, and those that it goes on from. As long as it lives, nobody removes them.
 /// Dropping it removes those of its files that no state needs.
@@ -21,7 +21,7 @@ pub struct Live {
     name: String,
     files: AtomicU64,
     // Released last: until then nobody else cleans here.
-    _lock: File,
+    _lock: std::fs::File,
 }
 
 impl Live {
@@ -37,7 +37,7 @@ impl Live {
             let path = dir.join(part);
             fs::create_dir_all(&path).map_err(io("make", &path))?;
         }
-        let lock = take_lock(&dir)?;
+        let lock = lease::take(dir.as_std_path()).map_err(io("lock", &dir))?;
         Ok(Self { shelf: shelf.clone(), dir, name, files: AtomicU64::new(0), _lock: lock })
     }
 
@@ -152,5 +152,5 @@ impl Drop for Live {
 
 /// Whether nobody holds this directory of a run any more. The caller has the shelf for himself.
 pub(super) fn is_over(dir: &Utf8Path) -> bool {
-    !dir.join(crate::run_dir::LOCK).exists() || is_dead(dir)
+    !dir.join(lease::LOCK).exists() || lease::is_over(dir.as_std_path())
 }

@@ -200,7 +200,7 @@ fn what_a_killed_run_left_goes_with_the_next_one() {
     // As after SIGKILL: the kernel releases the lock, and nothing is removed.
     let dead = world.shelf.part("live").join("1-1-0");
     fs::create_dir_all(dead.join("claims")).unwrap();
-    fs::write(dead.join(crate::run_dir::LOCK), "").unwrap();
+    fs::write(dead.join(feeder_process::lease::LOCK), "").unwrap();
     fs::write(dead.join("claims/1-1-0-0-disk"), "").unwrap();
     fs::write(world.shelf.part("files").join("1-1-0-0-disk"), "half").unwrap();
     fs::write(world.shelf.part("entries").join(".half"), "{").unwrap();
