@@ -25,9 +25,10 @@ fn main() -> Result<(), Error> {
     }
     for file in ["Cargo.lock", "Cargo.toml", "rust-toolchain.toml", ".cargo/config.toml"] {
         let path = root.join(file);
-        // Also one that is not there: it may come.
-        println!("cargo:rerun-if-changed={}", path.display());
+        // One that is not there is not waited for, because cargo would build anew each time. When it comes and means
+        // anything, it is another compiler or other flags, and cargo builds everything anew.
         if path.is_file() {
+            println!("cargo:rerun-if-changed={}", path.display());
             files.insert(path, ());
         }
     }

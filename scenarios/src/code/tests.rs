@@ -35,6 +35,17 @@ fn what_was_read_is_kept_for_these_sources_alone() {
 }
 
 #[test]
+fn the_build_script_waits_for_no_file_that_is_not_there() {
+    // cargo takes such a file for changed, and would build this program anew before every command.
+    let told = Utf8Path::new(env!("OUT_DIR")).with_file_name("output");
+    let told = fs_err::read_to_string(told).unwrap();
+    let watched: Vec<_> =
+        told.lines().filter_map(|line| line.strip_prefix("cargo:rerun-if-changed=")).collect();
+    let missing: Vec<_> = watched.iter().filter(|path| !Utf8Path::new(path).exists()).collect();
+    assert!(watched.len() > 3 && missing.is_empty(), "{missing:?}");
+}
+
+#[test]
 fn paths_are_those_that_rustc_gives() {
     // This file's directory is the module's, as rustc was told.
     assert!(file!().starts_with(SCENARIOS), "{}", file!());

@@ -277,6 +277,23 @@ const FAULTS: &[Fault] = &[
         names: ("cluster01", "cluster00 refused its NFS connection"),
     },
     Fault {
+        name: "a first process that is not executable",
+        plant: |log| {
+            log.cut_before(NETBOOTS, "lets it mount /srv/feeder/state");
+            log.push(
+                "cluster01",
+                milestone("run-init", Some("/usr/lib/feeder/worker-init: Permission denied")),
+            );
+            // The initramfs finds another, which brings up a system without a state.
+            log.push("cluster01", milestone("systemd", None));
+            no_login(log, NETBOOTS, "cluster01");
+        },
+        names: (
+            "cluster01",
+            "cannot start its first process: /usr/lib/feeder/worker-init: Permission denied",
+        ),
+    },
+    Fault {
         name: "a state image that cannot be repaired",
         plant: |log| {
             log.cut_before(NETBOOTS, "root is an overlay");

@@ -112,6 +112,10 @@ fn milestone(name: &str, detail: Option<&str>) -> Line {
             };
             Line::new("worker-init", steady(words), weight)
         }
+        ("run-init", Some(words)) => {
+            let text = format!("cannot start its first process: {}", steady(words));
+            Line::new("run-init", text, Weight::Says).missed_as(None)
+        }
         // Leases and the like differ.
         _ => Line::new(format!("milestone {name}"), name, Weight::Progress),
     }

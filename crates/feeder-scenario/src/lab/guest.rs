@@ -31,6 +31,10 @@ const DEAD_ENDS: &[(&str, &str)] = &[
     ("(initramfs) ", "stands at the prompt of its initramfs: it did not find its root"),
 ];
 
+/// How a Debian initramfs begins when it cannot start the first process of the real root. It goes on with another, such as
+/// `/sbin/init`, and what comes up then is not what was wanted (initramfs-tools, `init`; klibc, `run-init`).
+const RUN_INIT: &str = "run-init: ";
+
 /// What Linux says when it gives up (kernel/panic.c).
 const PANIC: &str = "Kernel panic - not syncing";
 
@@ -93,6 +97,8 @@ pub(crate) fn watch_console(story: &Story, node: &str, machine: &Machine) {
                 story.milestone(&node, *name, None);
             } else if let Some((_, words)) = line.text.split_once("feeder: ") {
                 story.milestone(&node, "worker-init", Some(words.trim().to_owned()));
+            } else if let Some(words) = line.text.strip_prefix(RUN_INIT) {
+                story.milestone(&node, "run-init", Some(words.trim().to_owned()));
             } else if let Some((unit, state)) = unit::parse(&line.text) {
                 story.emit(Some(&node), Event::Unit { unit, state });
             } else if let Some(words) = last_words(&line.text).filter(|_| !ended) {
