@@ -15,7 +15,7 @@ use crate::{
 
 /// Budgets are divided by this once something is broken. A wait that is in vain then takes a minute or two, and what works is
 /// still given twice the time that it takes.
-pub(crate) const HASTE: u32 = 6;
+pub(crate) const HASTE: u32 = 4;
 
 /// Something to break.
 pub struct Mutation<S> {
