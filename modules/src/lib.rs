@@ -14,7 +14,6 @@ mod network;
 mod nfs;
 mod part;
 mod provision;
-mod restart;
 mod ssd;
 mod ssd_boot;
 mod survey;

@@ -4,13 +4,15 @@ use std::time::Instant;
 
 use feeder_cluster::Cluster;
 use feeder_plan::{ApplyEvent, HostPlan, Mode, Report, Step, apply, gather, plan, run};
-use feeder_remote::{Host, Ssh, wait_until_reachable};
+use feeder_remote::{Host, POWER_OFF, REBOOT, RemoteError, Ssh, later, wait_until_reachable};
 
 use crate::{
     Access, Disk, Layout, MODULES, Part, ProvisionError, Site, Survey, known_hosts, network,
-    restart::{REBOOT, TRYBOOT, later, restart},
     ssd_boot::{self, Script, Way},
 };
+
+/// The verb of one restart by which the firmware reads `tryboot.txt` in place of `config.txt`.
+const TRYBOOT: &str = "reboot --reboot-argument=\"0 tryboot\"";
 
 /// The step that installs what all modules need.
 const PACKAGES: &str = "packages";
@@ -213,6 +215,13 @@ fn try_ssd(host: Ssh, site: &Site<'_>, access: &Access) -> Result<Ssh, Provision
     Ok(host)
 }
 
+/// Restarts the master, and comes back with a connection to the system that came up.
+fn restart(host: Ssh, verb: &str, cluster: &Cluster, access: &Access) -> Result<Ssh, RemoteError> {
+    let began = Instant::now();
+    let keep_waiting = &mut || (access.patience)(began.elapsed());
+    feeder_remote::restart(host, verb, &access.master(cluster), keep_waiting)
+}
+
 /// The last copy and the switch; then the master comes back from its SSD, or did not move.
 ///
 /// By itself and not with the other steps: from the last copy on, what writes stays stopped.
@@ -231,7 +240,7 @@ fn move_to_ssd(
     let this = plan(&steps, &gather(&host, &steps).map_err(feeder_plan::RunError::from)?);
     apply(&host, &this, events).map_err(feeder_plan::RunError::from)?;
     if ssd_boot::way(disks, ssd) == Way::Removed {
-        host.run(&later("poweroff"))?;
+        host.run(&later(POWER_OFF))?;
         return Err(ProvisionError::TakeCardOut { host: name() });
     }
     let host = restart(host, REBOOT, site.cluster, access)

@@ -32,6 +32,11 @@ pub(crate) fn cargo(arguments: &[OsString]) -> io::Error {
     cargo.args(arguments).exec()
 }
 
+/// Turns this process into another program, which has the terminal for itself. Returns only when that fails.
+pub(crate) fn become_program(program: &str, arguments: &[OsString]) -> io::Error {
+    command(OsStr::new(program)).args(arguments).exec()
+}
+
 fn command(program: &OsStr) -> std::process::Command {
     #[expect(
         clippy::disallowed_methods,

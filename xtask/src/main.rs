@@ -7,6 +7,7 @@ mod ci;
 mod exec;
 mod format;
 mod image;
+mod node;
 mod provision;
 mod reach;
 mod scenario;
@@ -39,6 +40,7 @@ enum Command {
     Image(image::Image),
     Provision(provision::Provision),
     Ssd(ssd::Ssd),
+    Node(node::Node),
     Scenario(scenario::Scenario),
     Ci(ci::Ci),
     Tidy(tidy::Tidy),
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
         Command::Image(command) => command.run(&context),
         Command::Provision(command) => command.run(&context),
         Command::Ssd(command) => command.run(&context),
+        Command::Node(command) => command.run(&context),
         Command::Scenario(command) => command.run(&context),
         Command::Ci(command) => command.run(&context),
         Command::Tidy(command) => command.run(&context),

@@ -60,7 +60,13 @@ mod tests {
             std::fs::write(registry.join(name), text).expect("a file");
         }
         let architecture = architecture.to_owned();
-        why_not(&Host { root, path: "".into(), privilege: crate::Privilege::Root, architecture })
+        why_not(&Host {
+            root,
+            path: "".into(),
+            privilege: crate::Privilege::Root,
+            architecture,
+            ci: false,
+        })
     }
 
     #[test]

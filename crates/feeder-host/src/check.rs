@@ -87,17 +87,18 @@ pub fn inventory_of(host: &Host, needs: &[Need]) -> Vec<ToolStatus> {
             tools.into_iter().map(|tool| (tool, scope.spawn(|| look(host, tool)))).collect();
         checks
             .into_iter()
-            .map(|(tool, check)| status(tool, check.join().expect("a check does not panic")))
+            .map(|(tool, check)| status(host, tool, check.join().expect("a check does not panic")))
             .collect()
     })
 }
 
-fn status(tool: &Tool, verdict: Verdict) -> ToolStatus {
+fn status(host: &Host, tool: &Tool, verdict: Verdict) -> ToolStatus {
     let least = match tool.look {
         Look::Versioned { least, .. } => least.parse().ok(),
         _ => None,
     };
-    let Tool { name, purpose, needs, supply, .. } = *tool;
+    let Tool { name, purpose, needs, .. } = *tool;
+    let supply = tool.supply.on(host.ci);
     ToolStatus { name, purpose, needs, package: supply.package(), least, verdict, supply }
 }
 

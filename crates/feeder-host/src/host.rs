@@ -21,6 +21,8 @@ pub struct Host {
     pub privilege: Privilege,
     /// The processor's architecture, as Rust names it.
     pub architecture: String,
+    /// Whether it is there to be tested on, and nobody lives on it.
+    pub ci: bool,
 }
 
 /// What we may do on a machine.
@@ -43,6 +45,11 @@ pub struct Distribution {
     pub pretty_name: String,
 }
 
+/// Whether `CI=true` in the environment says that nobody lives on this machine.
+pub(crate) fn in_ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| matches!(&*value, "true" | "1"))
+}
+
 impl Host {
     /// The machine we run on.
     pub fn this() -> Self {
@@ -52,6 +59,7 @@ impl Host {
             path: with_sbin(&std::env::var_os("PATH").unwrap_or_default()),
             privilege: if root { Privilege::Root } else { Privilege::NotRoot },
             architecture: std::env::consts::ARCH.to_owned(),
+            ci: in_ci(),
         }
     }
 

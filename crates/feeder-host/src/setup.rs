@@ -25,8 +25,7 @@ pub enum Consent {
 impl Consent {
     /// Given by the flag `--yes`, or by `CI=true` in the environment.
     pub fn from_flag(yes: bool) -> Self {
-        let ci = std::env::var("CI").is_ok_and(|value| matches!(&*value, "true" | "1"));
-        if yes || ci { Self::Given } else { Self::Ask }
+        if yes || crate::host::in_ci() { Self::Given } else { Self::Ask }
     }
 }
 
@@ -124,7 +123,8 @@ pub fn plan(
         match tool.supply {
             Supply::NewerThanBookworm(package) if codename == OLD_QEMU => newer.push(package),
             Supply::NewerThanBookworm(package) | Supply::Package(package) => stable.push(package),
-            Supply::Optional => {}
+            // What is optional here is not missing.
+            Supply::PackageInCi(_) | Supply::Optional => {}
         }
     }
     let mut actions = Vec::new();

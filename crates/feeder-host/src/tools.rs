@@ -72,6 +72,9 @@ pub enum Supply {
     Package(&'static str),
     /// A package which is too old in Debian bookworm itself, and new enough in its backports.
     NewerThanBookworm(&'static str),
+    /// A package that changes more of a machine than a tool may: installed where `CI=true` says that nobody lives on it, and
+    /// elsewhere only used when it is there.
+    PackageInCi(&'static str),
     /// Used when it is there, never installed by us.
     Optional,
 }
@@ -80,8 +83,19 @@ impl Supply {
     /// The Debian package, when there is one.
     pub fn package(self) -> Option<&'static str> {
         match self {
-            Self::Package(package) | Self::NewerThanBookworm(package) => Some(package),
+            Self::Package(package)
+            | Self::NewerThanBookworm(package)
+            | Self::PackageInCi(package) => Some(package),
             Self::Optional => None,
+        }
+    }
+
+    /// What it comes to on a machine that is, or is not, one of continuous integration.
+    pub(crate) fn on(self, ci: bool) -> Self {
+        match self {
+            Self::PackageInCi(package) if ci => Self::Package(package),
+            Self::PackageInCi(_) => Self::Optional,
+            supply => supply,
         }
     }
 }
@@ -237,8 +251,8 @@ pub const TOOLS: &[Tool] = &[
         purpose: "test against a real SSH server",
         needs: &[Checks],
         look: Look::Program(&["sshd"]),
-        // Its package starts a server for the whole machine, which is not ours to decide.
-        supply: Supply::Optional,
+        // Its package starts a server for the whole machine, which is not ours to decide where people work.
+        supply: Supply::PackageInCi("openssh-server"),
     },
     Tool {
         name: "cargo-nextest",

@@ -48,7 +48,13 @@ impl Machine {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let root = Utf8Path::from_path(dir.path()).expect("a UTF-8 path").to_owned();
         let path = format!("{root}/bin:{root}/shell").into();
-        let host = Host { root, path, privilege: Privilege::Root, architecture: "x86_64".into() };
+        let host = Host {
+            root,
+            path,
+            privilege: Privilege::Root,
+            architecture: "x86_64".into(),
+            ci: false,
+        };
         let machine = Self { dir, host };
         machine.write("etc/os-release", os_release);
         machine.write("etc/apt/sources.list.d/debian.sources", SOURCES);
@@ -115,6 +121,19 @@ impl Machine {
     fn require(&self, consent: Consent) -> Result<(), HostError> {
         require_on(&self.host, &Need::ALL, consent, &Progress::silent())
     }
+}
+
+#[test]
+fn a_server_is_installed_where_nobody_lives_and_only_used_elsewhere() {
+    let machine = Machine::new(BOOKWORM);
+    let sshd = |host: &Host| {
+        let tools = inventory_of(host, &[Need::Checks]);
+        let sshd = tools.into_iter().find(|tool| tool.name == "sshd").unwrap();
+        (sshd.is_missing(), sshd.package)
+    };
+    assert_eq!(sshd(&machine.host), (false, None));
+    let ci = Host { ci: true, ..machine.host.clone() };
+    assert_eq!(sshd(&ci), (true, Some("openssh-server")));
 }
 
 #[test]
