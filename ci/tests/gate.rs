@@ -43,7 +43,8 @@ impl Repository {
         };
         let repository = Self { _dir: dir, workspace };
         repository.write(".gitignore", "/target\n");
-        repository.write("docs/exit-codes.md", &feeder_ui::Exit::markdown());
+        fs::create_dir(repository.workspace.root.join("docs")).expect("a directory");
+        feeder_ci::tidy::fix(&repository.workspace.root).expect("generated files");
         repository.write("deny.toml", "[licenses]\nallow = []\n[sources]\nallow-registry = []\n");
         for (program, text) in [("target/cargo", CARGO), ("target/debug/scenario", SCENARIO)] {
             // Another process writes it: a file that this one has open for writing, or one forked from it meanwhile, could

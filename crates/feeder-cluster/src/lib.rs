@@ -2,11 +2,12 @@
 //!
 //! [`parse`] turns text into a [`Cluster`] or into [`Diagnostics`]: every mistake of the file at once, each with line and
 //! column, what is wrong and what would be right. [`load`] does the reading. The keys themselves are data ([`schema`]), so that
-//! the reader, the page `docs/cluster.toml.md` and whatever is generated from them later cannot disagree.
+//! the reader, the page `docs/cluster.toml.md` and the JSON Schema beside it, which are generated, cannot disagree.
 //!
 //! What is deliberately absent: anything that talks to a host, and anything that depends on how nodes are run.
 
 mod check;
+pub mod describe;
 mod diagnostic;
 mod error;
 mod model;

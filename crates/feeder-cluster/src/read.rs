@@ -220,7 +220,7 @@ impl<'t> Fields<'t> {
 
     fn absent(&self, key: &'static Key, problems: &mut Vec<Diagnostic>) -> Option<&'static str> {
         match key.presence {
-            Presence::Optional => None,
+            Presence::Optional(_) => None,
             Presence::Default(text) => Some(text),
             // A misspelt key that was reported with the hint to this one is not also missing.
             Presence::Required

@@ -1,6 +1,9 @@
 //! Every section and key that a `cluster.toml` can have, as data.
 //!
-//! The reader refuses what is not listed here and takes presence and defaults from here; `docs/cluster.toml.md` is checked against it.
+//! The reader refuses what is not listed here and takes presence and defaults from here; the page for people and the JSON Schema for
+//! editors are made from it ([`crate::describe`]).
+
+use crate::{Board, DhcpMode, FileSystem, SdCard};
 
 /// A table of the file.
 #[derive(Debug, Clone, Copy)]
@@ -24,9 +27,11 @@ pub struct Key {
     pub kind: Kind,
     /// Whether it must be there.
     pub presence: Presence,
+    /// What a text of it looks like.
+    pub shape: Shape,
     /// A value as one would write it, in TOML.
     pub example: &'static str,
-    /// What it means.
+    /// What it means, in Markdown, as the rest of a sentence that begins with its name.
     pub doc: &'static str,
 }
 
@@ -39,13 +44,22 @@ pub enum Kind {
     Texts,
 }
 
+/// What a text looks like, as far as an editor can tell; the reader knows more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// One of these.
+    OneOf(&'static [&'static str]),
+    /// Matches this regular expression of ECMA-262.
+    Like(&'static str),
+}
+
 /// Whether a key must be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presence {
     /// The file is wrong without it.
     Required,
-    /// Without it there is no value, or one that follows from others.
-    Optional,
+    /// Without it there is no value, or one that follows from others: this, in a few words.
+    Optional(&'static str),
     /// Without it, this text counts as given.
     Default(&'static str),
 }
@@ -72,20 +86,37 @@ impl Section {
 const fn text(
     name: &'static str,
     presence: Presence,
+    shape: Shape,
     example: &'static str,
     doc: &'static str,
 ) -> Key {
-    Key { name, kind: Kind::Text, presence, example, doc }
+    Key { name, kind: Kind::Text, presence, shape, example, doc }
 }
 
 use Presence::{Default, Optional, Required};
+use Shape::{Like, OneOf};
+
+const NAME: Shape = Like(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$");
+const ADDRESS: Shape = Like(
+    r"^(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\.(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}$",
+);
+const SUBNET: Shape = Like(
+    r"^(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\.(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}/[0-9]{1,2}$",
+);
+const BOARD: Shape = OneOf(&[Board::Pi3B.as_str(), Board::Pi3BPlus.as_str()]);
 
 /// `[cluster]`
 pub const CLUSTER: Section = Section {
     name: "cluster",
     repeated: false,
     doc: "The cluster as a whole.",
-    keys: &[text("name", Required, r#""lab""#, "What the cluster is called.")],
+    keys: &[text(
+        "name",
+        Required,
+        NAME,
+        r#""lab""#,
+        "what the cluster is called; written like the name of a node, and may be the same as one.",
+    )],
 };
 
 /// `[network]`
@@ -97,18 +128,36 @@ pub const NETWORK: Section = Section {
         text(
             "subnet",
             Required,
+            SUBNET,
             r#""192.168.10.0/24""#,
-            "Addresses of the segment, with prefix length.",
+            "the addresses of the segment that master and workers share, as `address/prefix` with no host bits set, from \
+             /8 to /29. All nodes must be on one segment: a Pi 3 asks for its files by broadcast and cannot reach another \
+             subnet.",
         ),
-        text("gateway", Required, r#""192.168.10.1""#, "The router's address."),
+        text(
+            "gateway",
+            Required,
+            ADDRESS,
+            r#""192.168.10.1""#,
+            "the router's address, in the subnet.",
+        ),
         Key {
             name: "dns",
             kind: Kind::Texts,
-            presence: Optional,
+            presence: Optional("the gateway"),
+            shape: ADDRESS,
             example: r#"["192.168.10.1"]"#,
-            doc: "Name servers, in order of preference; the gateway when absent.",
+            doc: "an array with at least one name server, in order of preference. They need not be in the subnet.",
         },
-        text("dhcp", Default("proxy"), r#""proxy""#, "Who hands out addresses."),
+        text(
+            "dhcp",
+            Default("proxy"),
+            OneOf(&[DhcpMode::Proxy.as_str()]),
+            r#""proxy""#,
+            "who hands out addresses on the segment. `proxy`: the router goes on doing so, and the master only adds what \
+             booting needs. Reserve the workers' addresses in the router: a Pi 3 takes an offer without ever confirming \
+             it, so a router may offer one address to two of them. There is no other mode yet.",
+        ),
     ],
 };
 
@@ -116,12 +165,24 @@ pub const NETWORK: Section = Section {
 pub const MASTER: Section = Section {
     name: "master",
     repeated: false,
-    doc: "The one node with a disk.",
+    doc: "The one node with a disk, from which the others boot.",
     keys: &[
-        text("name", Required, r#""cluster00""#, "Its host name."),
-        text("address", Required, r#""192.168.10.100""#, "Its address, which it sets itself."),
-        text("board", Default("3b+"), r#""3b+""#, "Its model."),
-        text("user", Default("pi"), r#""pi""#, "Who logs in over SSH."),
+        text("name", Required, NAME, r#""cluster00""#, "its host name."),
+        text(
+            "address",
+            Required,
+            ADDRESS,
+            r#""192.168.10.100""#,
+            "its address, in the subnet. The master sets it itself; keep the router from handing it out.",
+        ),
+        text("board", Default("3b+"), BOARD, r#""3b+""#, "its model: `3b` or `3b+`."),
+        text(
+            "user",
+            Default("pi"),
+            Like(r"^[a-z_][a-z0-9_-]{0,31}$"),
+            r#""pi""#,
+            "who logs in over SSH. Needs `sudo` unless it is `root`.",
+        ),
     ],
 };
 
@@ -129,16 +190,36 @@ pub const MASTER: Section = Section {
 pub const SSD: Section = Section {
     name: "master.ssd",
     repeated: false,
-    doc: "The disk to which the master moves from its SD card.",
+    doc: "With this section the master moves from its SD card to a USB SSD; without it, it stays where it is. Nothing \
+          on the disk is destroyed before `provision` is told so by `--erase` or at a prompt. How it moves, and what \
+          can go wrong with power and slow USB bridges: [modules/src/ssd_boot](../modules/src/ssd_boot/README.md).",
     keys: &[
         text(
             "disk",
             Required,
+            Like(r"^/dev/disk/by-id/[A-Za-z0-9#+.:=@_-]+$"),
             r#""/dev/disk/by-id/usb-Samsung_Portable_SSD_T5_1234567-0:0""#,
-            "The disk, by its stable name.",
+            "the whole disk by its name below `/dev/disk/by-id`, which stays with it. `/dev/sda` and the like are \
+             refused: the kernel gives them out anew at every boot. `ls -l /dev/disk/by-id` on the master lists the \
+             names; a name that is not there is answered with the disks that are.",
         ),
-        text("file-system", Default("ext4"), r#""ext4""#, "The file system of its root."),
-        text("sd-card", Default("kept"), r#""kept""#, "What becomes of the SD card."),
+        text(
+            "file-system",
+            Default("ext4"),
+            OneOf(&[FileSystem::Ext4.as_str(), FileSystem::F2fs.as_str()]),
+            r#""ext4""#,
+            "of the root on the SSD: `ext4` or `f2fs`. For `f2fs` the kernel must have it built in, or bring it in its \
+             initramfs.",
+        ),
+        text(
+            "sd-card",
+            Default("kept"),
+            OneOf(&[SdCard::Kept.as_str(), SdCard::Removed.as_str()]),
+            r#""kept""#,
+            "what becomes of the card on a 3B or 3B+. `kept`: it stays in its slot with `bootcode.bin` and `timeout` in \
+             force, the files that booted from it moved aside until `cargo xtask ssd finish`. `removed`: the master \
+             switches itself off, and you take the card out.",
+        ),
     ],
 };
 
@@ -146,18 +227,43 @@ pub const SSD: Section = Section {
 pub const WORKER: Section = Section {
     name: "worker",
     repeated: true,
-    doc: "A node that boots from the master.",
+    doc: "A node that boots from the master. One `[[worker]]` for each; a cluster may begin with none.",
     keys: &[
-        text("name", Required, r#""cluster01""#, "Its host name."),
-        text("mac", Required, r#""b8:27:eb:40:45:36""#, "The address of its network card."),
-        text("address", Required, r#""192.168.10.101""#, "The address it is given."),
-        text("board", Default("3b+"), r#""3b+""#, "Its model."),
-        text("serial", Optional, r#""9f404536""#, "The last eight digits of its serial number."),
+        text("name", Required, NAME, r#""cluster01""#, "its host name."),
+        text(
+            "mac",
+            Required,
+            Like(r"^[0-9A-Fa-f]{2}([:-]?[0-9A-Fa-f]{2}){5}$"),
+            r#""b8:27:eb:40:45:36""#,
+            "the address of its network card, as `b8:27:eb:40:45:36`, `b8-27-eb-40-45-36` or `b827eb404536`. A board \
+             shows it with `cat /sys/class/net/eth0/address`. An address outside the blocks known to be Raspberry Pi's is \
+             a warning, not a mistake: new blocks appear over the years.",
+        ),
+        text(
+            "address",
+            Required,
+            ADDRESS,
+            r#""192.168.10.101""#,
+            "the address it is given, in the subnet, neither the master's nor the gateway's.",
+        ),
+        text("board", Default("3b+"), BOARD, r#""3b+""#, "its model: `3b` or `3b+`."),
+        text(
+            "serial",
+            Optional("served by MAC address"),
+            Like(r"^[0-9A-Fa-f]{8}$"),
+            r#""9f404536""#,
+            "the last eight digits of its serial number, as the `Serial` line of the board's `/proc/cpuinfo` ends. Boot \
+             firmware asks for its files under this name first, which is the safe way to tell workers apart. Of the \
+             eight, the last six are those of the MAC address on these boards (a warning when they are not); the first \
+             two cannot be known without looking. Without it, the worker is recognised by its MAC address.",
+        ),
         text(
             "state",
             Default("8GiB"),
+            Like(r"^[0-9]+([KMGT]i)?B$"),
             r#""8GiB""#,
-            "The size of the image that holds what it writes.",
+            "the size of the image on the master that holds all that the worker writes, with a unit of `KiB`, `MiB`, \
+             `GiB` or `TiB`; from `256MiB` to `16TiB`. The image is sparse: it takes only the room that the worker fills.",
         ),
     ],
 };
