@@ -92,7 +92,8 @@ pub fn provision(
     suitable(cluster, &survey)?;
     let site = Site { cluster, survey: &survey, layout: &layout };
     movable(&site)?;
-    let notes = ssd_boot::notes(&site);
+    let mut notes = ssd_boot::notes(&site);
+    notes.extend(network::note(&survey));
     let steps = steps(&site);
 
     let first = plan(&steps, &gather(&host, &steps).map_err(feeder_plan::RunError::from)?)
@@ -274,17 +275,21 @@ fn suitable(cluster: &Cluster, survey: &Survey) -> Result<(), ProvisionError> {
         why,
         remedy: remedy.to_owned(),
     };
-    if let Some(manager) = &survey.foreign_manager {
-        return Err(unsuitable(
-            format!("{manager} manages its network, and two managers never run side by side"),
-            "switch it to systemd-networkd first; changing managers over SSH is not supported yet",
-        ));
-    }
-    if !survey.networkd {
-        return Err(unsuitable(
-            "systemd-networkd does not manage its network".into(),
-            "enable systemd-networkd and switch off what manages the network now, then try again",
-        ));
+    match &survey.foreign_manager {
+        Some(manager) if network::steps_aside(manager) => {}
+        Some(manager) => {
+            return Err(unsuitable(
+                format!("{manager} manages its network, and how to take over from it is not known"),
+                "switch it to systemd-networkd, NetworkManager or dhcpcd first",
+            ));
+        }
+        None if survey.networkd => {}
+        None => {
+            return Err(unsuitable(
+                "systemd-networkd does not manage its network".into(),
+                "enable systemd-networkd and switch off what manages the network now, then try again",
+            ));
+        }
     }
     if !survey.firmware_mounted {
         return Err(unsuitable(

@@ -20,6 +20,7 @@ if [ -f /boot/firmware/kernel8.img ]; then echo firmware=/boot/firmware; fi
 . /etc/os-release
 echo "system=$PRETTY_NAME"
 if systemctl is-active --quiet systemd-networkd; then echo networkd=yes; fi
+if systemctl is-active --quiet systemd-resolved && [ -L /etc/resolv.conf ]; then echo resolved=yes; fi
 for manager in NetworkManager dhcpcd connman; do
   if systemctl is-active --quiet $manager; then echo "manager=$manager"; fi
 done
@@ -38,6 +39,8 @@ pub struct Survey {
     pub system: String,
     /// systemd-networkd runs.
     pub networkd: bool,
+    /// systemd-resolved runs, and programs ask it.
+    pub resolved: bool,
     /// A network manager that must not run beside systemd-networkd.
     pub foreign_manager: Option<String>,
     /// Its disks, when it is to move to one of them.
@@ -64,6 +67,7 @@ impl Survey {
             firmware_mounted: fact("firmware").is_some(),
             system: fact("system").unwrap_or_default(),
             networkd: fact("networkd").is_some(),
+            resolved: fact("resolved").is_some(),
             foreign_manager: fact("manager"),
             disks: Disks::parse(text),
         }
@@ -76,7 +80,7 @@ pub(crate) mod tests {
 
     pub(crate) fn debian() -> Survey {
         Survey::parse(
-            "kernel=6.12.107+deb13-arm64\nnfs_root=no\nfirmware=/boot/firmware\nnetworkd=yes\nsystem=Debian GNU/Linux 13 (trixie)\n",
+            "kernel=6.12.107+deb13-arm64\nnfs_root=no\nfirmware=/boot/firmware\nnetworkd=yes\nresolved=yes\nsystem=Debian GNU/Linux 13 (trixie)\n",
         )
     }
 
