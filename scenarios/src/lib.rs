@@ -4,6 +4,7 @@ pub mod cli;
 pub mod code;
 mod mutations;
 mod netboot;
+mod network_manager;
 mod sabotage;
 mod ssd_boot;
 
@@ -11,7 +12,7 @@ use feeder_scenario::{Lab, Mutation, Scenario};
 
 /// Every scenario that can be run.
 pub static SCENARIOS: &[Scenario<Lab>] =
-    &[netboot::NETBOOT, sabotage::SABOTAGE, ssd_boot::SSD_BOOT];
+    &[netboot::NETBOOT, sabotage::SABOTAGE, network_manager::NETWORK_MANAGER, ssd_boot::SSD_BOOT];
 
 /// What can be broken under a scenario, by its name.
 pub static MUTATIONS: &[(&str, &[Mutation<Lab>])] = &[("netboot", mutations::NETBOOT)];

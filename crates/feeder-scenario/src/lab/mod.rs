@@ -148,6 +148,19 @@ impl Lab {
         Ok(master)
     }
 
+    /// Waits until a master that is not at its address is there again where the router put it.
+    ///
+    /// # Errors
+    /// It does not come back there.
+    pub fn until_it_is_bare_again(&mut self) -> Verdict<Node> {
+        let Some(place) = self.first_contact else {
+            return Err(Failure::scenario("the master has its address already"));
+        };
+        let master = self.master();
+        master.until_ssh_at(place)?;
+        Ok(master)
+    }
+
     /// `cargo xtask provision`.
     pub fn provision(&mut self) -> Provision<'_> {
         self.prefix.uses(prefix::MODULES);

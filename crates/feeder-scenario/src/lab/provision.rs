@@ -1,7 +1,9 @@
 //! `provision` in a scenario: the same library call as on the command line, over SSH through the LAN.
 
+use std::sync::Arc;
+
 use feeder_cluster::{Cluster, FileSystem, SdCard, Ssd};
-use feeder_modules::{Permits, Provisioned, provision};
+use feeder_modules::{Access, Permits, Provisioned, provision};
 use feeder_plan::{ApplyEvent, Mode, Phase};
 use feeder_remote::HostKeys;
 
@@ -12,6 +14,9 @@ use crate::{Change, Event, Failure, Steps, Verdict};
 const PROVISION: u64 = 600;
 /// The same with a second copy, to an SSD, and a restart.
 const WITH_MOVE: u64 = 1200;
+
+/// What provisioning says of a master that it does not find at its new address.
+const NOT_AT_HOME: &str = "did not answer at its new address";
 
 /// A run of `provision`, with what is expected of it.
 #[derive(Debug)]
@@ -61,12 +66,20 @@ impl Provision<'_> {
         Self { onto_ssd: true, ..self }
     }
 
+    /// As the command line reaches a master: under whatever key it shows, where the router put it as long as it is bare.
+    fn access(&self) -> Access {
+        let mut access = self.lab.bench().access();
+        access.host_keys = HostKeys::AcceptNew;
+        access.first_contact = self.lab.first_contact;
+        access
+    }
+
     /// It finds something to do and does it.
     ///
     /// # Errors
     /// It found nothing to do, or failed.
     pub fn applies_changes(self) -> Verdict {
-        let done = apply(self.lab, self.onto_ssd, &mut |_| {})?;
+        let done = apply(self.lab, &self.access(), self.onto_ssd, &mut |_| {})?;
         if done.changed == 0 {
             return Err(Failure::product("provision found nothing to do"));
         }
@@ -79,7 +92,7 @@ impl Provision<'_> {
     /// # Errors
     /// It found something, or failed.
     pub fn finds_nothing_to_do(self) -> Verdict {
-        let done = apply(self.lab, self.onto_ssd, &mut |_| {})?;
+        let done = apply(self.lab, &self.access(), self.onto_ssd, &mut |_| {})?;
         if !done.plan.is_empty() {
             let mut failure = Failure::product(format!(
                 "provision should have nothing to do on {} but changed {}",
@@ -96,6 +109,31 @@ impl Provision<'_> {
         Ok(())
     }
 
+    /// The master is given its address and not found there, because whoever provisions looks for it where nobody listens. For a
+    /// while it is there all the same.
+    ///
+    /// # Errors
+    /// It was found, or the run failed for another reason, or it is not there.
+    pub fn does_not_find_it_at_home(self) -> Verdict {
+        let master = self.lab.master();
+        let mut access = self.access();
+        // The discard port of an address of this host that nobody uses.
+        access.at.insert(master.name().to_owned(), ([127, 0, 0, 99], 9).into());
+        access.patience = Arc::new(|_| false);
+        match apply(self.lab, &access, self.onto_ssd, &mut |_| {}) {
+            Err(failure) if failure.message.contains(NOT_AT_HOME) => {
+                self.lab.story().note(format!("as expected: {}", failure.message));
+            }
+            Err(failure) => return Err(failure),
+            Ok(_) => {
+                return Err(Failure::product(
+                    "provision passed, though it cannot have found the master",
+                ));
+            }
+        }
+        master.until_ssh().map(drop)
+    }
+
     /// The master's power fails at a moment, and with it the run.
     ///
     /// # Errors
@@ -109,7 +147,7 @@ impl Provision<'_> {
                 master.cut_power_if_on();
             }
         };
-        let outcome = apply(self.lab, self.onto_ssd, &mut watch);
+        let outcome = apply(self.lab, &self.access(), self.onto_ssd, &mut watch);
         match (came, outcome) {
             (true, Err(failure)) => {
                 self.lab.story().note(format!("as expected: {}", failure.message));
@@ -137,15 +175,13 @@ fn with_ssd(cluster: &Cluster, master: &Node) -> Verdict<Cluster> {
 
 fn apply(
     lab: &mut Lab,
+    access: &Access,
     onto_ssd: bool,
     watch: &mut (dyn FnMut(&ApplyEvent<'_>) + Send),
 ) -> Verdict<Provisioned> {
     let master = lab.master();
     let bench = lab.bench().clone();
     let cluster = if onto_ssd { with_ssd(&bench.cluster, &master)? } else { bench.cluster.clone() };
-    let mut access = bench.access();
-    access.host_keys = HostKeys::AcceptNew;
-    access.first_contact = lab.first_contact;
     // Provisioning makes its own connection, and the master's address may change under ours.
     master.forget_connection();
     let story = bench.story.clone();
@@ -157,7 +193,7 @@ fn apply(
             program_usb_boot: false,
             trial: false,
         };
-        provision(&cluster, &access, Mode::Apply, &mut permits, &mut |event| {
+        provision(&cluster, access, Mode::Apply, &mut permits, &mut |event| {
             watch(&event);
             let line = match event.phase {
                 Phase::Done => "done".to_owned(),
