@@ -5,7 +5,7 @@ use feeder_modules::{Permits, Provisioned, provision};
 use feeder_plan::{ApplyEvent, Mode, Phase};
 use feeder_remote::HostKeys;
 
-use super::{Lab, Node};
+use super::{Lab, Node, Recording};
 use crate::{Change, Event, Failure, Steps, Verdict};
 
 /// From a bare system to a master that serves, in vCPU seconds: packages, and a copy of the system.
@@ -66,7 +66,31 @@ impl Provision<'_> {
     /// # Errors
     /// It found nothing to do, or failed.
     pub fn applies_changes(self) -> Verdict {
-        let done = apply(self.lab, self.onto_ssd, &mut |_| {})?;
+        self.applies(&mut |_| {})
+    }
+
+    /// The same, while the disks of its master are recorded: what provisioning does becomes part of the recording.
+    ///
+    /// # Errors
+    /// As [`Self::applies_changes`], or the recording failed.
+    pub fn applies_changes_on(self, recording: &Recording) -> Verdict {
+        let mut failed = None;
+        let mut watch = |event: &ApplyEvent<'_>| {
+            let words = match event.phase {
+                Phase::Begin => "begins",
+                Phase::Moved(..) => "copies",
+                Phase::Done => "is done",
+                Phase::Output(_) | Phase::Failed => return,
+            };
+            let said = recording.say(&format!("{} {words}", event.change.id));
+            failed = failed.take().or(said.err());
+        };
+        self.applies(&mut watch)?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn applies(self, watch: &mut (dyn FnMut(&ApplyEvent<'_>) + Send)) -> Verdict {
+        let done = apply(self.lab, self.onto_ssd, watch)?;
         if done.changed == 0 {
             return Err(Failure::product("provision found nothing to do"));
         }
