@@ -25,12 +25,18 @@ const SSD: u64 = 8 << 30;
 const POINTS: usize = 200;
 
 /// The move as it is recorded.
-pub const CHAPTERS: &[Chapter] = &[
+const CHAPTERS: &[Chapter] = &[
     Chapter { name: "switch: the card's boot files", has: switch, points: 120, variants: 3 },
     Chapter {
         name: "partitions",
         has: |p| ssd(p) && within(p, "ssd-partitions"),
         points: 40,
+        variants: 2,
+    },
+    Chapter {
+        name: "marks of the stages",
+        has: |p| ssd(p) && p.region == Region::Table,
+        points: 20,
         variants: 2,
     },
     Chapter {
@@ -46,13 +52,7 @@ pub const CHAPTERS: &[Chapter] = &[
         points: 60,
         variants: 3,
     },
-    Chapter {
-        name: "marks on the SSD",
-        has: |p| ssd(p) && p.region == Region::Table,
-        points: 20,
-        variants: 2,
-    },
-    Chapter { name: "fstab, cmdline.txt", has: edits, points: 40, variants: 2 },
+    Chapter { name: "end of the second copy, fstab, cmdline.txt", has: edits, points: 40, variants: 2 },
     Chapter {
         name: "second copy",
         has: |p| ssd(p) && within(p, "ssd-move"),
@@ -74,7 +74,7 @@ fn switch(point: &Point) -> bool {
     within(point, "ssd-move") && point.side == Side::Card && point.region == Region::Boot
 }
 
-/// What is written to the SSD's root after the copy has told of its progress for the last time.
+/// What is written to the SSD's root after the copy has told of its progress for the last time: the rest of it, and the edits.
 fn edits(point: &Point) -> bool {
     ssd(point) && within(point, "ssd-move copies") && !point.next.ends_with("copies")
 }

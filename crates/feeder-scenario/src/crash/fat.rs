@@ -1,19 +1,19 @@
 //! A boot partition after a power cut: its repair, and the disk as the firmware sees it afterwards.
 
 use std::{
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{self, Read, Seek, SeekFrom},
     os::unix::fs::FileExt,
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use feeder_process::Cmd;
+use feeder_process::{Cmd, Output};
 use fs_err as fs;
 
-use super::table::Partition;
+use super::{copy, table::Partition};
 use crate::{Class, OrFail, Verdict};
 
-/// Bytes copied at a time.
-const CHUNK: usize = 1 << 20;
+/// After so many starts nothing may be left to correct.
+const STARTS: usize = 4;
 
 /// A disk of which one partition is elsewhere.
 pub(super) struct Patched {
@@ -83,51 +83,35 @@ pub(super) fn is_there(image: &Utf8Path, partition: &Partition) -> Verdict<bool>
 }
 
 /// A copy of a partition, mended as the system does it at every start (`fsck.vfat -a`); or what speaks against that.
+///
+/// It may take three starts: of a folder whose entry was written and whose content was not, the first one leaves an empty
+/// name, the second removes that, and the third what is left of a long name.
 pub(super) fn mended(
     image: &Utf8Path,
     partition: &Partition,
     to: Utf8PathBuf,
 ) -> Verdict<Result<Utf8PathBuf, String>> {
-    copy(image, partition, &to).or_fail(Class::Host, "cannot copy a boot partition")?;
+    copy::partition(image, partition, &to)?;
     let fsck = |mode: &str| {
-        Cmd::new("fsck.vfat")
-            .args([mode, to.as_str()])
-            .output()
-            .or_fail(Class::Host, "cannot run fsck.vfat")
+        let cmd = Cmd::new("fsck.vfat").args([mode, to.as_str()]);
+        cmd.output().or_fail(Class::Host, "cannot run fsck.vfat")
     };
-    let said = fsck("-a")?;
-    // 1: mistakes were found, and all of them corrected.
-    if !matches!(said.status.code, Some(0 | 1)) {
-        return Ok(Err(format!("fsck.vfat cannot mend it: {}", words(&said.stdout_text()))));
+    for _ in 0..STARTS {
+        let said = fsck("-a")?;
+        // 1: mistakes were found, and all of them corrected.
+        if !matches!(said.status.code, Some(0 | 1)) {
+            return Ok(Err(format!("fsck.vfat cannot mend it: {}", words(&said))));
+        }
+        if fsck("-n")?.status.code == Some(0) {
+            return Ok(Ok(to));
+        }
     }
-    let said = fsck("-n")?;
-    if said.status.code != Some(0) {
-        return Ok(Err(format!("fsck.vfat leaves mistakes: {}", words(&said.stdout_text()))));
-    }
-    Ok(Ok(to))
+    Ok(Err(format!("fsck.vfat leaves mistakes: {}", words(&fsck("-n")?))))
 }
 
 /// The last lines of what a tool said, in one.
-pub(super) fn words(text: &str) -> String {
+pub(super) fn words(said: &Output) -> String {
+    let text = said.stdout_text();
     let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     lines[lines.len().saturating_sub(4)..].join("; ")
-}
-
-fn copy(image: &Utf8Path, partition: &Partition, to: &Utf8Path) -> io::Result<()> {
-    let mut from = fs::File::open(image)?;
-    let mut copy = fs::File::create(to)?;
-    copy.set_len(partition.length)?;
-    from.seek(SeekFrom::Start(partition.start))?;
-    let (mut at, mut chunk) = (0, vec![0; CHUNK]);
-    while at < partition.length {
-        let part = usize::try_from(partition.length - at).unwrap_or(CHUNK).min(CHUNK);
-        from.read_exact(&mut chunk[..part])?;
-        // Most of it is empty.
-        if chunk[..part].iter().any(|&byte| byte != 0) {
-            copy.seek(SeekFrom::Start(at))?;
-            copy.write_all(&chunk[..part])?;
-        }
-        at += part as u64;
-    }
-    Ok(())
 }

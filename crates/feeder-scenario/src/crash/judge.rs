@@ -261,8 +261,8 @@ impl<'r> Judge<'r> {
         if let Some(known) = self.roots.get(&key) {
             return Ok(known.clone());
         }
-        let undo = self.scratch.join("e2fsck.undo");
-        let mended = e2fsck::mends(disk.image(), partition, &undo, FSTAB)?;
+        let copy = self.scratch.join("root");
+        let mended = e2fsck::mended(disk.image(), partition, &copy, FSTAB)?;
         let judged = mended.and_then(|fstab| {
             let name = format!("PARTUUID={}", start.partuuid);
             let mounts =

@@ -9,12 +9,15 @@
 //! pair of counts that was seen, or one between two such pairs of which only one disk went on: every point is a state in which
 //! the machine was. Where both disks went on between two readings, nothing is claimed and no point lies.
 
+mod copy;
 mod e2fsck;
 mod fat;
 mod judge;
 mod points;
 mod table;
 mod tally;
+#[cfg(test)]
+mod tests;
 
 use camino::Utf8PathBuf;
 use feeder_bootrom::BoardProfile;

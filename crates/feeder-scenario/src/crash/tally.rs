@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Boots, Judge, Point, Region, Side, Variant};
+use super::{Boots, Judge, Point, Side, Variant};
 use crate::Verdict;
 
 /// A part of what was recorded, of which points are tried.
@@ -95,8 +95,7 @@ impl Tally {
             let point = &all[index];
             tally.rows[chapter].points += 1;
             for variant in point.variants(chapters[chapter].variants) {
-                let fsck = matches!(variant, Variant::Lost(1))
-                    || point.side == Side::Ssd && point.region != Region::Root;
+                let fsck = variant == Variant::Lost(1);
                 let outcome = judge.judge(point, variant, fsck)?;
                 let tried = Tried { chapter: chapters[chapter].name, point, variant, outcome };
                 tally.count(chapter, &tried);
@@ -153,14 +152,14 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<32} {:>8} {:>8} {:>8} {:>9} {:>9}",
+            "{:<48} {:>8} {:>8} {:>8} {:>9} {:>9}",
             "chapter", "writes", "points", "states", "survived", "from SSD"
         )?;
         for row in self.rows.iter().chain([&self.total()]) {
             let Row { name, known, points, states, survived, from_ssd } = row;
             writeln!(
                 f,
-                "{name:<32} {known:>8} {points:>8} {states:>8} {survived:>9} {from_ssd:>9}"
+                "{name:<48} {known:>8} {points:>8} {states:>8} {survived:>9} {from_ssd:>9}"
             )?;
         }
         Ok(())
