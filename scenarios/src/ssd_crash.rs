@@ -1,7 +1,7 @@
 //! The power fails at every point of the move to an SSD, and the master boots from one of the two.
 
 use feeder_scenario::{
-    Class, Failure, Lab, OrFail, Scenario, Steps, Verdict,
+    Class, Failure, Lab, Moment, OrFail, Scenario, Steps, Verdict,
     crash::{Chapter, Judge, Point, Recorded, Region, Side, Tally, Tried, Variant},
 };
 use fs_err as fs;
@@ -52,7 +52,12 @@ const CHAPTERS: &[Chapter] = &[
         points: 60,
         variants: 3,
     },
-    Chapter { name: "end of the second copy, fstab, cmdline.txt", has: edits, points: 40, variants: 2 },
+    Chapter {
+        name: "end of the second copy, fstab, cmdline.txt",
+        has: edits,
+        points: 40,
+        variants: 2,
+    },
     Chapter {
         name: "second copy",
         has: |p| ssd(p) && within(p, "ssd-move"),
@@ -100,15 +105,14 @@ fn ssd_crash(lab: &mut Lab, share: usize) -> Verdict {
     lab.step("provision again", |lab| lab.provision().onto_ssd().finds_nothing_to_do())
 }
 
-/// Moves the master while its disks are recorded, and takes its power.
+/// Moves the master while its disks are recorded, and takes its power before it restarts.
 fn moves(lab: &mut Lab) -> Verdict<Recorded> {
     let master = lab.master();
     let recording = master.cut_power()?.record_disks()?;
     lab.step("provision moves it while its disks are recorded", |lab| {
         lab.master().power_on()?.until_ssh()?;
-        lab.provision().onto_ssd().applies_changes_on(&recording)
+        lab.provision().onto_ssd().loses_power_on(&recording, Moment::Done("task:ssd-move"))
     })?;
-    master.cut_power()?;
     recording.end()
 }
 

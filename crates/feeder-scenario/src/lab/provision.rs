@@ -66,31 +66,7 @@ impl Provision<'_> {
     /// # Errors
     /// It found nothing to do, or failed.
     pub fn applies_changes(self) -> Verdict {
-        self.applies(&mut |_| {})
-    }
-
-    /// The same, while the disks of its master are recorded: what provisioning does becomes part of the recording.
-    ///
-    /// # Errors
-    /// As [`Self::applies_changes`], or the recording failed.
-    pub fn applies_changes_on(self, recording: &Recording) -> Verdict {
-        let mut failed = None;
-        let mut watch = |event: &ApplyEvent<'_>| {
-            let words = match event.phase {
-                Phase::Begin => "begins",
-                Phase::Moved(..) => "copies",
-                Phase::Done => "is done",
-                Phase::Output(_) | Phase::Failed => return,
-            };
-            let said = recording.say(&format!("{} {words}", event.change.id));
-            failed = failed.take().or(said.err());
-        };
-        self.applies(&mut watch)?;
-        failed.map_or(Ok(()), Err)
-    }
-
-    fn applies(self, watch: &mut (dyn FnMut(&ApplyEvent<'_>) + Send)) -> Verdict {
-        let done = apply(self.lab, self.onto_ssd, watch)?;
+        let done = apply(self.lab, self.onto_ssd, &mut |_| {})?;
         if done.changed == 0 {
             return Err(Failure::product("provision found nothing to do"));
         }
@@ -125,9 +101,37 @@ impl Provision<'_> {
     /// # Errors
     /// The moment did not come, or the run passed in spite of it.
     pub fn loses_power(self, moment: Moment) -> Verdict {
+        self.loses_power_seen(moment, &mut |_| {})
+    }
+
+    /// The same, while the disks of the master are recorded: what provisioning does becomes part of the recording.
+    ///
+    /// # Errors
+    /// As [`Self::loses_power`], or the recording failed.
+    pub fn loses_power_on(self, recording: &Recording, moment: Moment) -> Verdict {
+        let mut failed = None;
+        self.loses_power_seen(moment, &mut |event| {
+            let words = match event.phase {
+                Phase::Begin => "begins",
+                Phase::Moved(..) => "copies",
+                Phase::Done => "is done",
+                Phase::Output(_) | Phase::Failed => return,
+            };
+            let said = recording.say(&format!("{} {words}", event.change.id));
+            failed = failed.take().or(said.err());
+        })?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn loses_power_seen(
+        self,
+        moment: Moment,
+        seen: &mut (dyn FnMut(&ApplyEvent<'_>) + Send),
+    ) -> Verdict {
         let master = self.lab.master();
         let mut came = false;
         let mut watch = |event: &ApplyEvent<'_>| {
+            seen(event);
             if !came && moment.is(event) {
                 came = true;
                 master.cut_power_if_on();
