@@ -7,12 +7,19 @@ mod netboot;
 mod network_manager;
 mod sabotage;
 mod ssd_boot;
+mod ssd_crash;
 
 use feeder_scenario::{Lab, Mutation, Scenario};
 
 /// Every scenario that can be run.
-pub static SCENARIOS: &[Scenario<Lab>] =
-    &[netboot::NETBOOT, sabotage::SABOTAGE, network_manager::NETWORK_MANAGER, ssd_boot::SSD_BOOT];
+pub static SCENARIOS: &[Scenario<Lab>] = &[
+    netboot::NETBOOT,
+    sabotage::SABOTAGE,
+    network_manager::NETWORK_MANAGER,
+    ssd_boot::SSD_BOOT,
+    ssd_crash::SSD_CRASH,
+    ssd_crash::SSD_CRASH_ALL,
+];
 
 /// What can be broken under a scenario, by its name.
 pub static MUTATIONS: &[(&str, &[Mutation<Lab>])] = &[("netboot", mutations::NETBOOT)];

@@ -42,6 +42,19 @@ pub fn create_blank(image: &Utf8Path, bytes: u64) -> Result<(), MachineError> {
     })
 }
 
+/// Makes `image`, a qcow2 image of what the raw file holds. What is zero takes no room there.
+///
+/// # Errors
+/// `Image`.
+pub fn copy_raw(raw: &Utf8Path, image: &Utf8Path) -> Result<(), MachineError> {
+    let args = ["convert", "-q", "-f", "raw", "-O", "qcow2", raw.as_str(), image.as_str()];
+    Cmd::new("qemu-img")
+        .args(args)
+        .run()
+        .map(drop)
+        .map_err(|source| MachineError::Image { what: format!("make {image} of {raw}"), source })
+}
+
 /// The size of the disk in `image`, in bytes.
 ///
 /// # Errors

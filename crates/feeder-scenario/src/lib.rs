@@ -13,6 +13,7 @@
 
 mod chain;
 mod clock;
+pub mod crash;
 mod event;
 mod explain;
 mod guests;
@@ -42,7 +43,7 @@ pub use explain::{Difference, Explained, Explanation, Kind, Recorded, explain, f
 pub use feeder_lan::{Direction, Fault, FaultId, FaultKind, Probability, RogueDhcpConfig, Traffic};
 pub use guests::{Fate, Guest, Guests};
 pub use journal::{Journal, Record};
-pub use lab::{BootRecord, Lab, Mishap, Moment, Node, Provision, When};
+pub use lab::{BootRecord, Lab, Mishap, Moment, Node, Provision, Recording, When};
 pub use mutation::{Mutated, Mutation, Named, Outcome as Noticed, mutate};
 pub use replay::{Manifest, Mismatch, Outcome, ReplayError, Replayed, mismatches};
 pub use report::{Evidence, NodeReport, Phase, Report, StepReport, Totals, WaitReport};

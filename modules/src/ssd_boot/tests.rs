@@ -449,6 +449,32 @@ fn usb_comes_first_in_an_order_that_keeps_the_rest() {
 }
 
 #[test]
+fn the_card_gives_up_names_before_contents() {
+    let tmp = tempfile::tempdir().expect("there is room");
+    let firmware = tmp.path().display();
+    // What is removed and what is flushed, and which file is open then.
+    let line = format!(
+        "firmware={firmware}; aside=$firmware/feeder-sd
+         for file in bootcode.bin start.elf start_x.elf kernel8.img; do echo $file >$firmware/$file; done
+         open() {{ readlink /proc/self/fd/3 | sed 's|.*/||' || :; }}
+         rm() {{ echo \"rm ${{1##*/}}, open: $(open)\"; command rm \"$1\"; }}
+         sync() {{ case $(open) in *elf*) echo \"flush, open: $(open)\" ;; *) echo flush ;; esac; }}
+         card_leaves
+         cd $firmware && echo * feeder-sd/*"
+    );
+    insta::assert_snapshot!(with_library(include_str!("scripts/card.sh"), &line), @r"
+    flush
+    rm start.elf, open: start.elf
+    flush, open: start.elf (deleted)
+    rm start_x.elf, open: start_x.elf
+    flush, open: start_x.elf (deleted)
+    flush
+    flush
+    bootcode.bin feeder-sd timeout feeder-sd/kernel8.img feeder-sd/start.elf feeder-sd/start_x.elf
+    ");
+}
+
+#[test]
 fn a_command_line_of_a_first_boot_becomes_an_ssds() {
     let line = "printf '%s\\n' 'console=tty1 root=/dev/mmcblk0p2 init=/usr/lib/raspberrypi-sys-mods/firstboot quiet rootfstype=ext4 rootflags=data=ordered' | \
                 { disk_id=12345678; file_system=f2fs; cmdline_for; }";

@@ -5,11 +5,14 @@
 //! with its data, in the order in which they completed, all numbers little endian.
 //!
 //! A disk may lose in a power cut what it was not told to flush: [`Cut`] says what of a log has reached it, and
-//! [`WriteLog::apply`] makes an image so.
+//! [`WriteLog::apply`] makes an image so; for many cuts, [`Rewind`] does. Of several disks, [`Follow`] knows how far each was
+//! when the others were where they were.
 
 mod error;
+mod follow;
 mod format;
 mod replay;
+mod rewind;
 
 use std::io::{Read, Seek, SeekFrom};
 
@@ -17,7 +20,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 
 pub use error::WriteLogError;
+pub use follow::{Follow, Moment};
 pub use replay::{Cut, Step};
+pub use rewind::Rewind;
 
 /// A log, with the data left in its file.
 #[derive(Debug)]

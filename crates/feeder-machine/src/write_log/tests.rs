@@ -210,3 +210,65 @@ fn a_mark_is_read_and_does_nothing() {
         assert_eq!(steps, [Step { entry: 1, bytes: 512 }]);
     }
 }
+
+#[test]
+fn one_image_goes_from_cut_to_cut() {
+    let commands = ["write -q -P 6 0 4k", "flush", "discard -q 512 512"];
+    let Some(logged) = Logged::of(&[&STORY[..], &commands].concat()) else { return };
+    let log = logged.log();
+    let image = logged.path("forwards");
+    fs::write(&image, vec![0; 4 << 20]).unwrap();
+    let mut rewind = Rewind::new(&log, &image);
+    for after in 0..=log.entries().len() {
+        let (torn, lost) = ([None, Some(0), Some(1)], [None, Some(1), Some(2), Some(3)]);
+        for (torn, lost) in torn.into_iter().flat_map(|t| lost.map(|l| (t, l))) {
+            let cut = Cut { after, torn, lost };
+            rewind.go_to(&cut).unwrap();
+            let bytes = fs::read(&image).unwrap();
+            let seen: [u8; 8] = std::array::from_fn(|sector| bytes[sector * 512]);
+            assert_eq!(seen, logged.after(cut), "{cut:?}");
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "cuts of a log come in their order")]
+fn nothing_is_cut_before_what_was_flushed() {
+    let Some(logged) = Logged::of(&STORY) else { panic!("cuts of a log come in their order") };
+    let log = logged.log();
+    let image = logged.path("image");
+    fs::write(&image, vec![0; 4 << 20]).unwrap();
+    let mut rewind = Rewind::new(&log, &image);
+    rewind.go_to(&Cut::after(3)).unwrap();
+    rewind.go_to(&Cut::after(1)).unwrap();
+}
+
+#[test]
+fn logs_that_grow_are_seen_together() {
+    let tmp = tempfile::tempdir().unwrap();
+    let logs = ["card", "ssd"].map(|name| Utf8Path::from_path(tmp.path()).unwrap().join(name));
+    let grow = |log: usize, entries: u64| {
+        let words = [0x006a_7366_7773_6872, 1, entries, 512];
+        fs::write(&logs[log], words.map(u64::to_le_bytes).concat()).unwrap();
+    };
+    for log in &logs {
+        fs::write(log, "").unwrap();
+    }
+    let follow = Follow::start(&logs).unwrap();
+    follow.say("empty").unwrap();
+    grow(0, 3);
+    follow.say("one").unwrap();
+    grow(1, 2);
+    grow(0, 4);
+    let moments = follow.stop().unwrap();
+    let said: Vec<_> = moments.iter().filter(|moment| moment.said.is_some()).cloned().collect();
+    let moment = |counts: [usize; 2], said: &str| Moment {
+        counts: counts.to_vec(),
+        said: Some(said.to_owned()),
+    };
+    assert_eq!(said, [moment([0, 0], "empty"), moment([3, 0], "one")]);
+    assert_eq!(moments.last().unwrap().counts, [4, 2]);
+
+    let error = Follow::start(&[logs[0].with_file_name("none")]).unwrap_err().to_string();
+    assert!(error.starts_with("cannot read /") && error.contains("none"), "{error}");
+}

@@ -8,7 +8,7 @@ use feeder_bootrom::{
 };
 use feeder_machine::{
     Disk, DiskFormat, IoFault,
-    disk::{create_blank, read_head, size},
+    disk::{copy_raw, create_blank, read_head, size},
 };
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
@@ -94,6 +94,25 @@ impl Lab {
         locked(node.state()).ssd = Some(Medium::new(image));
         Ok(())
     }
+
+    /// Puts copies of raw images into a node without power, in the place of its SD card and its SSD.
+    ///
+    /// # Errors
+    /// The node has power, or the host has no room for the copies.
+    pub fn exchange_disks(&mut self, node: &Node, card: &Utf8Path, ssd: &Utf8Path) -> Verdict {
+        node.without_power("exchange its disks")?;
+        let mut media = Vec::new();
+        for (raw, id) in [(card, SD), (ssd, SSD)] {
+            let image = self.new_file(&format!("{}.{id}.qcow2", node.name()))?;
+            copy_raw(raw, &image)
+                .map_err(|error| Failure::expected("cannot copy a disk", &error).on(node.name()))?;
+            media.push(Medium::new(image));
+        }
+        let mut state = locked(node.state());
+        state.ssd = media.pop();
+        state.card = media.pop();
+        Ok(())
+    }
 }
 
 impl Node {
@@ -174,9 +193,21 @@ impl Node {
     /// # Errors
     /// The node has power, or no SSD.
     pub fn log_ssd_writes(&self) -> Verdict<Utf8PathBuf> {
-        self.without_power("log the SSD's writes")?;
-        let log = self.bench().story.dir().scratch().join(format!("{}.ssd.writes", self.name()));
-        self.with_medium(SSD_NAME, |ssd| ssd.write_log = Some(log.clone()))?;
+        self.log_writes(SSD_NAME, SSD)
+    }
+
+    /// The same for the SD card.
+    ///
+    /// # Errors
+    /// The node has power, or no SD card.
+    pub fn log_card_writes(&self) -> Verdict<Utf8PathBuf> {
+        self.log_writes(CARD_NAME, SD)
+    }
+
+    fn log_writes(&self, name: &str, id: &str) -> Verdict<Utf8PathBuf> {
+        self.without_power(&format!("log the writes of the {name}"))?;
+        let log = self.bench().story.dir().scratch().join(format!("{}.{id}.writes", self.name()));
+        self.with_medium(name, |medium| medium.write_log = Some(log.clone()))?;
         Ok(log)
     }
 
@@ -201,13 +232,27 @@ impl Node {
     /// # Errors
     /// The node has power, or no SSD.
     pub fn copy_ssd(&self, to: &Utf8Path) -> Verdict {
-        self.without_power("copy the SSD")?;
-        let Some(ssd) = locked(self.state()).ssd.clone() else {
-            return Err(Failure::scenario(format!("{} has no {SSD_NAME}", self.name())));
+        let ssd = locked(self.state()).ssd.clone();
+        self.copy_medium(SSD_NAME, ssd, to)
+    }
+
+    /// The same of the SD card.
+    ///
+    /// # Errors
+    /// The node has power, or no SD card.
+    pub fn copy_card(&self, to: &Utf8Path) -> Verdict {
+        let card = locked(self.state()).card.clone();
+        self.copy_medium(CARD_NAME, card, to)
+    }
+
+    fn copy_medium(&self, name: &str, medium: Option<Medium>, to: &Utf8Path) -> Verdict {
+        self.without_power(&format!("copy the {name}"))?;
+        let Some(medium) = medium else {
+            return Err(Failure::scenario(format!("{} has no {name}", self.name())));
         };
-        let copied = size(&ssd.top, DiskFormat::Qcow2)
-            .and_then(|bytes| read_head(&ssd.top, DiskFormat::Qcow2, bytes, to));
-        copied.map_err(|error| Failure::expected("cannot copy the SSD", &error).on(self.name()))
+        let copied = size(&medium.top, DiskFormat::Qcow2)
+            .and_then(|bytes| read_head(&medium.top, DiskFormat::Qcow2, bytes, to));
+        copied.map_err(|error| Failure::expected("cannot copy a disk", &error).on(self.name()))
     }
 
     fn without_power(&self, what: &str) -> Verdict {

@@ -15,6 +15,7 @@ mod inputs;
 mod node;
 mod prefix;
 mod provision;
+mod recording;
 mod saved;
 mod unit;
 
@@ -37,6 +38,7 @@ pub use self::{
     firmware::BootRecord,
     node::Node,
     provision::{Moment, Provision},
+    recording::Recording,
 };
 use crate::{
     Class, Desk, Event, Failure, Mutation, OrFail, Role, Stage, StageOptions, Steps, Story,

@@ -7,7 +7,7 @@ use feeder_modules::{Access, Permits, Provisioned, provision};
 use feeder_plan::{ApplyEvent, Mode, Phase};
 use feeder_remote::HostKeys;
 
-use super::{Lab, Node};
+use super::{Lab, Node, Recording};
 use crate::{Change, Event, Failure, Steps, Verdict};
 
 /// From a bare system to a master that serves, in vCPU seconds: packages, and a copy of the system.
@@ -139,9 +139,37 @@ impl Provision<'_> {
     /// # Errors
     /// The moment did not come, or the run passed in spite of it.
     pub fn loses_power(self, moment: Moment) -> Verdict {
+        self.loses_power_seen(moment, &mut |_| {})
+    }
+
+    /// The same, while the disks of the master are recorded: what provisioning does becomes part of the recording.
+    ///
+    /// # Errors
+    /// As [`Self::loses_power`], or the recording failed.
+    pub fn loses_power_on(self, recording: &Recording, moment: Moment) -> Verdict {
+        let mut failed = None;
+        self.loses_power_seen(moment, &mut |event| {
+            let words = match event.phase {
+                Phase::Begin => "begins",
+                Phase::Moved(..) => "copies",
+                Phase::Done => "is done",
+                Phase::Output(_) | Phase::Failed => return,
+            };
+            let said = recording.say(&format!("{} {words}", event.change.id));
+            failed = failed.take().or(said.err());
+        })?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn loses_power_seen(
+        self,
+        moment: Moment,
+        seen: &mut (dyn FnMut(&ApplyEvent<'_>) + Send),
+    ) -> Verdict {
         let master = self.lab.master();
         let mut came = false;
         let mut watch = |event: &ApplyEvent<'_>| {
+            seen(event);
             if !came && moment.is(event) {
                 came = true;
                 master.cut_power_if_on();

@@ -4,6 +4,15 @@
 
 aside=$firmware/feeder-sd
 
+# remove_whole FILE: its name goes before its contents. Of what was written to a FAT and not flushed, any part may be lost in a
+# power cut: removed in one go, a file could keep its name over clusters that are free, and firmware would start what is in
+# them. They are freed when nobody has the file open any more, which is after the flush.
+remove_whole() (
+  exec 3<"$1"
+  rm "$1"
+  sync -f "$firmware"
+)
+
 # card_leaves: the board goes on from the SSD. At every moment, what decides is whether start*.elf is there: as long as it is,
 # all that it needs is there too.
 card_leaves() {
@@ -15,7 +24,7 @@ card_leaves() {
   done
   sync -f "$firmware"
   for file in "$firmware"/start*.elf; do
-    [ ! -f "$file" ] || rm "$file"
+    [ ! -f "$file" ] || remove_whole "$file"
   done
   sync -f "$firmware"
   for entry in "$firmware"/* "$firmware"/.[!.]*; do
