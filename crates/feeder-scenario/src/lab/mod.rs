@@ -36,7 +36,7 @@ pub use self::{
     faults::{Mishap, When},
     firmware::BootRecord,
     node::Node,
-    provision::{Moment, Provision},
+    provision::{Copied, Moment, Provision},
 };
 use crate::{
     Class, Desk, Event, Failure, Mutation, OrFail, Role, Stage, StageOptions, Steps, Story,

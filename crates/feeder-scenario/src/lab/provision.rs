@@ -1,5 +1,7 @@
 //! `provision` in a scenario: the same library call as on the command line, over SSH through the LAN.
 
+use std::time::{Duration, Instant};
+
 use feeder_cluster::{Cluster, FileSystem, SdCard, Ssd};
 use feeder_modules::{Permits, Provisioned, provision};
 use feeder_plan::{ApplyEvent, Mode, Phase};
@@ -18,6 +20,15 @@ const WITH_MOVE: u64 = 1200;
 pub struct Provision<'a> {
     pub(crate) lab: &'a mut Lab,
     pub(crate) onto_ssd: bool,
+}
+
+/// What a step of `provision` had copied when it ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// How many bytes; not all of them need to be on the medium.
+    pub bytes: u64,
+    /// In this time.
+    pub within: Duration,
 }
 
 /// A moment of a run of `provision`, in the life of one of its resources: `task:ssd-copy`.
@@ -96,32 +107,88 @@ impl Provision<'_> {
         Ok(())
     }
 
-    /// The master's power fails at a moment, and with it the run.
+    /// The master's power fails at a moment, and with it the run. Gives what was copied by then.
     ///
     /// # Errors
     /// The moment did not come, or the run passed in spite of it.
-    pub fn loses_power(self, moment: Moment) -> Verdict {
+    pub fn loses_power(self, moment: Moment) -> Verdict<Copied> {
+        let cut = |master: &Node| {
+            master.cut_power_if_on();
+            Ok(())
+        };
+        self.meets("power", moment, cut).map(|(_, copied)| copied)
+    }
+
+    /// Somebody pulls the SSD out of the running master at a moment, and the run fails, and says all of these words.
+    ///
+    /// # Errors
+    /// The moment did not come, the run passed in spite of it, or it did not say so.
+    pub fn loses_ssd(self, moment: Moment, words: &[&str]) -> Verdict {
+        let (failure, _) = self.meets("an SSD", moment, |master| master.unplug_ssd().map(drop))?;
+        says(&failure, words)
+    }
+
+    /// The run fails, and says all of these words.
+    ///
+    /// # Errors
+    /// It passed, or did not say so.
+    pub fn fails(self, words: &[&str]) -> Verdict {
+        match apply(self.lab, self.onto_ssd, &mut |_| {}) {
+            Err(failure) => {
+                self.lab.story().note(format!("as expected: {}", failure.message));
+                says(&failure, words)
+            }
+            Ok(_) => Err(Failure::product("provision passed and should have failed")),
+        }
+    }
+
+    /// Something happens to the master at a moment, after which it is without what it had; how the run fails, and what
+    /// was copied by then.
+    fn meets(
+        self,
+        without: &str,
+        moment: Moment,
+        happens: fn(&Node) -> Verdict,
+    ) -> Verdict<(Failure, Copied)> {
         let master = self.lab.master();
-        let mut came = false;
+        let mut happened = None;
+        let (mut began, mut copied) = (Instant::now(), Copied::default());
         let mut watch = |event: &ApplyEvent<'_>| {
-            if !came && moment.is(event) {
-                came = true;
-                master.cut_power_if_on();
+            match event.phase {
+                Phase::Begin => (began, copied) = (Instant::now(), Copied::default()),
+                Phase::Moved(bytes, _) if happened.is_none() => {
+                    copied = Copied { bytes, within: began.elapsed() };
+                }
+                _ => {}
+            }
+            if happened.is_none() && moment.is(event) {
+                happened = Some(happens(&master));
             }
         };
         let outcome = apply(self.lab, self.onto_ssd, &mut watch);
-        match (came, outcome) {
-            (true, Err(failure)) => {
+        match (happened, outcome) {
+            (Some(Err(failure)), _) => Err(failure),
+            (Some(Ok(())), Err(failure)) => {
                 self.lab.story().note(format!("as expected: {}", failure.message));
-                Ok(())
+                Ok((failure, copied))
             }
-            (true, Ok(_)) => {
-                Err(Failure::product(format!("provision passed, without power {moment}"))
+            (Some(Ok(())), Ok(_)) => {
+                Err(Failure::product(format!("provision passed, without {without} {moment}"))
                     .on(master.name()))
             }
-            (false, outcome) => outcome
-                .and_then(|_| Err(Failure::scenario(format!("there was no moment {moment}")))),
+            (None, outcome) => Err(outcome
+                .err()
+                .unwrap_or_else(|| Failure::scenario(format!("there was no moment {moment}")))),
         }
+    }
+}
+
+/// Whether a failure says all of these words.
+fn says(failure: &Failure, words: &[&str]) -> Verdict {
+    match words.iter().find(|words| !failure.message.contains(**words)) {
+        None => Ok(()),
+        Some(words) => Err(Failure::product(format!("the failure does not say \"{words}\""))
+            .detail(failure.message.clone())),
     }
 }
 
