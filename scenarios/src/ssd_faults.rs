@@ -22,7 +22,7 @@ fn ssd_faults(lab: &mut Lab) -> Verdict {
         let words = ["copy of the running system", "went away", "Plug it in again"];
         lab.provision().onto_ssd().loses_ssd(Moment::Copied("task:ssd-copy", 30), &words)?;
         // The master lives on, and starts with the SSD in its place.
-        lab.master().run("test -e /boot/firmware/start.elf")?;
+        lab.master().until_ssh()?.run("test -e /boot/firmware/start.elf")?;
         lab.master().cut_power()?.replug_ssd()?.power_on()?.until_ssh().map(drop)
     })?;
     lab.step("the SSD takes no more writes, which is told", |lab| {
