@@ -50,6 +50,7 @@ tell_progress() {
   echo "feeder-progress $(used "$work/root") $total"
   # Not to hold the pipe open by which we are read, when it is we who end.
   while sleep 1 >/dev/null 2>&1; do
+    # shellcheck disable=SC2046
     [ -b "$device" ] && [ -w "$work/root" ] || kill $(cat "$work/copiers" 2>/dev/null) 2>/dev/null || :
     echo "feeder-progress $(used "$work/root") $total"
   done &
@@ -77,7 +78,8 @@ copy_tree() {
     "$work/source/.$folder" "$work/root/"
 }
 
-is_empty() { [ -z "$(find "$1" -mindepth 1 -maxdepth 1 ! -name lost+found)" ]; }
+# is_empty ROOT: but for what is there before anything is copied.
+is_empty() { [ -z "$(find "$1" -mindepth 1 -maxdepth 1 ! -name lost+found ! -name .feeder-copying)" ]; }
 
 # wait_copiers: sets $status to the worst of theirs. 24: a file vanished while it was copied, which a running system does.
 wait_copiers() {
