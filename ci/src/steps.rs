@@ -141,6 +141,16 @@ pub fn steps(extent: Extent, tested: Tested) -> Vec<Step> {
     };
     steps.push(scenario("mutations", "what is broken on purpose is noticed and named", mutations));
     if extent == Extent::Full {
+        steps.push(scenario(
+            "ssd-boot",
+            "the master moves to an SSD, whenever its power fails on the way",
+            &["run", "ssd-boot", "--cold"],
+        ));
+        steps.push(scenario(
+            "ssd-faults",
+            "an SSD that fails on the way is named, and the move goes on",
+            &["run", "ssd-faults", "--cold"],
+        ));
         steps.push(Step {
             name: "soak",
             proves: "runs that are ended at any moment leave nothing behind",
@@ -188,6 +198,8 @@ mod tests {
                 "netboot",
                 "sabotage",
                 "mutations",
+                "ssd-boot",
+                "ssd-faults",
                 "soak",
                 "raspi3b"
             ]

@@ -8,6 +8,7 @@ mod network_manager;
 mod sabotage;
 mod ssd_boot;
 mod ssd_crash;
+mod ssd_faults;
 
 use feeder_scenario::{Lab, Mutation, Scenario};
 
@@ -17,6 +18,7 @@ pub static SCENARIOS: &[Scenario<Lab>] = &[
     sabotage::SABOTAGE,
     network_manager::NETWORK_MANAGER,
     ssd_boot::SSD_BOOT,
+    ssd_faults::SSD_FAULTS,
     ssd_crash::SSD_CRASH,
     ssd_crash::SSD_CRASH_ALL,
 ];

@@ -1,6 +1,8 @@
 //! The master moves from its SD card to an SSD, boots from one of the two whenever its power fails, and serves as before.
 
-use feeder_scenario::{Lab, Moment, Scenario, Steps, Verdict};
+use std::time::Duration;
+
+use feeder_scenario::{Class, Copied, Lab, Moment, OrFail, Scenario, Steps, Verdict};
 
 use crate::netboot::netboots;
 
@@ -12,7 +14,7 @@ pub const SSD_BOOT: Scenario<Lab> = Scenario {
 };
 
 /// The SSD, in bytes: more than the card.
-const SSD: u64 = 8 << 30;
+pub(crate) const SSD: u64 = 8 << 30;
 /// When the power fails, in the order in which these moments come.
 const POWER_FAILS: &[Moment] = &[
     Moment::Done("task:ssd-partitions"),
@@ -31,8 +33,13 @@ fn ssd_boot(lab: &mut Lab) -> Verdict {
     lab.step("provision the master from nothing", |lab| lab.provision().applies_changes())?;
     for moment in POWER_FAILS {
         lab.step(format!("the power fails {moment} and the master boots all the same"), |lab| {
-            lab.provision().onto_ssd().loses_power(*moment)?;
-            lab.master().power_on()?.until_ssh().map(drop)
+            let copied = lab.provision().onto_ssd().loses_power(*moment)?;
+            lab.master().power_on()?.until_ssh()?;
+            if let Moment::Copied("task:ssd-copy", _) = moment {
+                beside_dd(lab, copied)
+            } else {
+                Ok(())
+            }
         })?;
     }
     lab.step("provision moves it to the SSD", |lab| {
@@ -48,4 +55,22 @@ fn ssd_boot(lab: &mut Lab) -> Verdict {
     let worker = lab.node("cluster01")?;
     lab.step("a worker netboots from the SSD", |lab| netboots(lab, &worker))?;
     lab.step("provision a third time", |lab| lab.provision().onto_ssd().finds_nothing_to_do())
+}
+
+/// Says how the copy compares with what dd gets between the same disks for as many bytes, of which neither waited for the
+/// medium. The SSD's boot partition has room for that: nothing is in it before the move.
+fn beside_dd(lab: &mut Lab, copied: Copied) -> Verdict {
+    let took = lab.master().run(&format!(
+        "echo 3 >/proc/sys/vm/drop_caches\nto=$(readlink -e /dev/disk/by-id/usb-*-ssd-0:0-part1)\nbegan=$(date +%s%N)\n\
+         dd if=\"$(findmnt -no SOURCE /)\" of=\"$to\" bs=1M count={} status=none\n\
+         echo $((($(date +%s%N) - began) / 1000000))\ndd if=/dev/zero of=\"$to\" bs=1M count=1 conv=fsync status=none",
+        copied.bytes >> 20
+    ))?;
+    let took =
+        Duration::from_millis(took.trim().parse().or_fail(Class::Harness, "no milliseconds")?);
+    let rate = |time: Duration| copied.bytes as f64 / 1e6 / time.as_secs_f64();
+    let (copy, dd) = (rate(copied.within), rate(took));
+    lab.story()
+        .summary(format!("copied {copy:.1} MB/s, dd {dd:.1} MB/s: {:.0} %", 100.0 * copy / dd));
+    Ok(())
 }

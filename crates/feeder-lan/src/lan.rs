@@ -1,7 +1,7 @@
 //! The handle to a running LAN.
 
 use std::fmt;
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -150,6 +150,13 @@ impl Lan {
         self.call(move |fabric| fabric.router().forward(guest))?.map_err(|source| {
             LanError::Socket { what: format!("open a port on the loopback for {guest}"), source }
         })
+    }
+
+    /// Resets all connections to a guest that came through forwards. Their ends on the host learn at once that it is gone,
+    /// and not when they have been without an answer for long enough: for whoever has just taken its power.
+    pub fn hang_up(&self, guest: Ipv4Addr) {
+        // A LAN that was shut down has no connections left.
+        let _ = self.call(move |fabric| fabric.router().hang_up(guest));
     }
 
     /// The addresses that the router has handed out.

@@ -210,6 +210,23 @@ fn resets_travel_both_ways() {
 }
 
 #[test]
+fn who_is_connected_to_a_guest_without_power_learns_it_when_told() {
+    let bench = lan();
+    let address = forward(&bench, 7);
+    let mut guest = guest(&bench);
+    let handle = guest.listen(7);
+    let mut host = connect(address);
+    guest.until("a connection", |guest| guest.tcp(handle).may_send().then_some(()));
+    // The guest says nothing any more.
+    bench.lan.hang_up(Ipv4Addr::new(192, 168, 50, 21));
+    host.set_nonblocking(true).expect("does not wait");
+    assert_eq!(host.read(&mut [0; 10]).expect_err("of another").kind(), ErrorKind::WouldBlock);
+    host.set_nonblocking(false).expect("waits");
+    bench.lan.hang_up(GUEST);
+    assert_eq!(host.read(&mut [0; 10]).expect_err("a reset").kind(), ErrorKind::ConnectionReset);
+}
+
+#[test]
 fn forwards_lead_into_the_lan_only() {
     let bench = lan();
     for guest in [

@@ -23,6 +23,7 @@ const SERVICES: &[&str] = &[
 ];
 
 const DISK: &str = include_str!("scripts/disk.sh");
+const BLAME: &str = include_str!("scripts/blame.sh");
 const STATE: &str = include_str!("scripts/state.sh");
 const SURVEY: &str = include_str!("scripts/survey.sh");
 const PARTITION: &str = include_str!("scripts/partition.sh");
@@ -191,20 +192,20 @@ impl Script {
     }
 
     pub(crate) fn partition(&self) -> String {
-        self.with(&[DISK, NEEDS, PARTITION])
+        self.with(&[DISK, BLAME, NEEDS, PARTITION])
     }
 
     pub(crate) fn format(&self) -> String {
-        self.with(&[DISK, FORMAT])
+        self.with(&[DISK, BLAME, FORMAT])
     }
 
     pub(crate) fn first_copy(&self) -> String {
-        self.with(&[DISK, COPY, FIRST_COPY])
+        self.with(&[DISK, BLAME, COPY, FIRST_COPY])
     }
 
     /// Prepares one start with the root on the SSD.
     pub(crate) fn trial(&self) -> String {
-        self.with(&[DISK, NEEDS, COPY, BOOT, CARD, TRY])
+        self.with(&[DISK, BLAME, NEEDS, COPY, BOOT, CARD, TRY])
     }
 
     /// Prints `yes` when the root is on the SSD at this moment, whatever stage that has.
@@ -213,6 +214,6 @@ impl Script {
     }
 
     pub(crate) fn last_move(&self) -> String {
-        self.with(&[DISK, NEEDS, COPY, BOOT, CARD, EEPROM, MOVE])
+        self.with(&[DISK, BLAME, NEEDS, COPY, BOOT, CARD, EEPROM, MOVE])
     }
 }

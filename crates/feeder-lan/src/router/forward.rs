@@ -98,6 +98,15 @@ impl Forwards {
         Ok(address)
     }
 
+    /// Resets all connections to a guest on both sides.
+    pub(crate) fn hang_up(&mut self, guest: Ipv4Addr, sockets: &mut SocketSet<'static>) {
+        for connection in &mut self.connections {
+            if *connection.guest.ip() == guest {
+                connection.fail(sockets.get_mut::<Socket>(connection.socket));
+            }
+        }
+    }
+
     /// Adds what is to be polled: descriptor, events, and the source to pass to [`Forwards::ready`].
     pub(crate) fn poll_set<'a>(
         &'a self,

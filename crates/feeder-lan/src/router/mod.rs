@@ -122,6 +122,12 @@ impl Router {
         self.forwards.open(guest)
     }
 
+    /// Resets what is connected to a guest through forwards.
+    pub(crate) fn hang_up(&mut self, guest: Ipv4Addr) {
+        self.forwards.hang_up(guest, &mut self.sockets);
+        self.disturbed = true;
+    }
+
     /// What a router that goes on from here has to know.
     pub(crate) fn state(&self, now: Duration) -> RouterState {
         let next_port = Some(self.forwards.next_port());

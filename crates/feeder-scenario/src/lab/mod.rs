@@ -37,7 +37,7 @@ pub use self::{
     faults::{Mishap, When},
     firmware::BootRecord,
     node::Node,
-    provision::{Moment, Provision},
+    provision::{Copied, Moment, Provision},
     recording::Recording,
 };
 use crate::{

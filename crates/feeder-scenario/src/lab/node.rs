@@ -290,6 +290,7 @@ impl Node {
             return Err(Failure::scenario(format!("{} has no power to cut", self.name())));
         };
         machine.cut();
+        self.hang_up();
         self.shared.bench.story.power_off(self.name(), PowerEnd::Cut, None);
         Ok(self)
     }
@@ -308,7 +309,21 @@ impl Node {
             _ => (PowerEnd::Cut, why.map(str::to_owned)),
         };
         machine.cut();
+        self.hang_up();
         self.shared.bench.story.power_off(self.name(), end, why);
+    }
+
+    /// Whoever is logged in to it learns at once that it has no power any more: waiting for that would prove nothing.
+    fn hang_up(&self) {
+        let lan = &self.shared.bench.lan;
+        let (BootsFrom::Disks { mac } | BootsFrom::Network { mac, .. }) = self.shared.boots_from;
+        let at_home = self.bench().cluster.nodes().find(|node| node.name.as_str() == self.name());
+        let leases = lan.leases().into_iter().filter(|lease| lease.mac == mac);
+        for address in
+            at_home.map(|node| node.address).into_iter().chain(leases.map(|lease| lease.address))
+        {
+            lan.hang_up(address);
+        }
     }
 
     /// Ends the program that emulates it, as a fault in that program would.

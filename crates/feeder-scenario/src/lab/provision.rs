@@ -1,6 +1,9 @@
 //! `provision` in a scenario: the same library call as on the command line, over SSH through the LAN.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use feeder_cluster::{Cluster, FileSystem, SdCard, Ssd};
 use feeder_modules::{Access, Permits, Provisioned, provision};
@@ -23,6 +26,15 @@ const NOT_AT_HOME: &str = "did not answer at its new address";
 pub struct Provision<'a> {
     pub(crate) lab: &'a mut Lab,
     pub(crate) onto_ssd: bool,
+}
+
+/// What a step of `provision` had copied when it ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// How many bytes; not all of them need to be on the medium.
+    pub bytes: u64,
+    /// In this time.
+    pub within: Duration,
 }
 
 /// A moment of a run of `provision`, in the life of one of its resources: `task:ssd-copy`.
@@ -134,12 +146,12 @@ impl Provision<'_> {
         master.until_ssh().map(drop)
     }
 
-    /// The master's power fails at a moment, and with it the run.
+    /// The master's power fails at a moment, and with it the run. Gives what was copied by then.
     ///
     /// # Errors
     /// The moment did not come, or the run passed in spite of it.
-    pub fn loses_power(self, moment: Moment) -> Verdict {
-        self.loses_power_seen(moment, &mut |_| {})
+    pub fn loses_power(self, moment: Moment) -> Verdict<Copied> {
+        self.meets("power", moment, &mut |_| {}, cut).map(|(_, copied)| copied)
     }
 
     /// The same, while the disks of the master are recorded: what provisioning does becomes part of the recording.
@@ -148,7 +160,7 @@ impl Provision<'_> {
     /// As [`Self::loses_power`], or the recording failed.
     pub fn loses_power_on(self, recording: &Recording, moment: Moment) -> Verdict {
         let mut failed = None;
-        self.loses_power_seen(moment, &mut |event| {
+        let mut seen = |event: &ApplyEvent<'_>| {
             let words = match event.phase {
                 Phase::Begin => "begins",
                 Phase::Moved(..) => "copies",
@@ -157,38 +169,90 @@ impl Provision<'_> {
             };
             let said = recording.say(&format!("{} {words}", event.change.id));
             failed = failed.take().or(said.err());
-        })?;
+        };
+        self.meets("power", moment, &mut seen, cut)?;
         failed.map_or(Ok(()), Err)
     }
 
-    fn loses_power_seen(
+    /// Somebody pulls the SSD out of the running master at a moment, and the run fails, and says all of these words.
+    ///
+    /// # Errors
+    /// The moment did not come, the run passed in spite of it, or it did not say so.
+    pub fn loses_ssd(self, moment: Moment, words: &[&str]) -> Verdict {
+        let unplug = |master: &Node| master.unplug_ssd().map(drop);
+        let (failure, _) = self.meets("an SSD", moment, &mut |_| {}, unplug)?;
+        says(&failure, words)
+    }
+
+    /// The run fails, and says all of these words.
+    ///
+    /// # Errors
+    /// It passed, or did not say so.
+    pub fn fails(self, words: &[&str]) -> Verdict {
+        match apply(self.lab, &self.access(), self.onto_ssd, &mut |_| {}) {
+            Err(failure) => {
+                self.lab.story().note(format!("as expected: {}", failure.message));
+                says(&failure, words)
+            }
+            Ok(_) => Err(Failure::product("provision passed and should have failed")),
+        }
+    }
+
+    /// Something happens to the master at a moment, after which it is without what it had; how the run fails, and what
+    /// was copied by then.
+    fn meets(
         self,
+        without: &str,
         moment: Moment,
         seen: &mut (dyn FnMut(&ApplyEvent<'_>) + Send),
-    ) -> Verdict {
+        happens: fn(&Node) -> Verdict,
+    ) -> Verdict<(Failure, Copied)> {
         let master = self.lab.master();
-        let mut came = false;
+        let mut happened = None;
+        let (mut began, mut copied) = (Instant::now(), Copied::default());
         let mut watch = |event: &ApplyEvent<'_>| {
             seen(event);
-            if !came && moment.is(event) {
-                came = true;
-                master.cut_power_if_on();
+            match event.phase {
+                Phase::Begin => (began, copied) = (Instant::now(), Copied::default()),
+                Phase::Moved(bytes, _) if happened.is_none() => {
+                    copied = Copied { bytes, within: began.elapsed() };
+                }
+                _ => {}
+            }
+            if happened.is_none() && moment.is(event) {
+                happened = Some(happens(&master));
             }
         };
         let outcome = apply(self.lab, &self.access(), self.onto_ssd, &mut watch);
-        match (came, outcome) {
-            (true, Err(failure)) => {
+        match (happened, outcome) {
+            (Some(Err(failure)), _) => Err(failure),
+            (Some(Ok(())), Err(failure)) => {
                 self.lab.story().note(format!("as expected: {}", failure.message));
-                Ok(())
+                Ok((failure, copied))
             }
-            (true, Ok(_)) => {
-                Err(Failure::product(format!("provision passed, without power {moment}"))
+            (Some(Ok(())), Ok(_)) => {
+                Err(Failure::product(format!("provision passed, without {without} {moment}"))
                     .on(master.name()))
             }
-            (false, outcome) => outcome
-                .and_then(|_| Err(Failure::scenario(format!("there was no moment {moment}")))),
+            (None, outcome) => Err(outcome
+                .err()
+                .unwrap_or_else(|| Failure::scenario(format!("there was no moment {moment}")))),
         }
     }
+}
+
+/// Whether a failure says all of these words.
+fn says(failure: &Failure, words: &[&str]) -> Verdict {
+    match words.iter().find(|words| !failure.message.contains(**words)) {
+        None => Ok(()),
+        Some(words) => Err(Failure::product(format!("the failure does not say \"{words}\""))
+            .detail(failure.message.clone())),
+    }
+}
+
+fn cut(master: &Node) -> Verdict {
+    master.cut_power_if_on();
+    Ok(())
 }
 
 /// The cluster, with the SSD that is plugged into its master.

@@ -2,9 +2,11 @@
 set -eu
 need_disk
 [ "$(stage)" = formatted ] || exit 0
+watch_disk
 find_partitions
 ticker=
-trap release EXIT
+copiers=
+trap 'copy_ended $?' EXIT
 trap 'exit 1' HUP INT TERM
 mount_both
 tell_progress

@@ -2,6 +2,8 @@
 set -eu
 need_disk
 [ "$(stage)" = made ] || exit 0
+watch_disk
+trap 'blame $?' EXIT
 find_partitions
 busy=$(in_use)
 [ -z "$busy" ] || fail "$disk is in use: $busy"

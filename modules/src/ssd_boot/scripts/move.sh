@@ -14,6 +14,7 @@ stop_services() {
 # ended: a move that failed leaves the master as it was.
 ended() {
   status=$?
+  blame "$status"
   release || :
   rm -f "$work/first-sector"
   # shellcheck disable=SC2086
@@ -43,7 +44,9 @@ same_root() {
 
 set -eu
 need_copy
+watch_disk
 ticker=
+copiers=
 trap ended EXIT
 trap 'exit 1' HUP INT TERM
 to_the_beginning

@@ -22,7 +22,8 @@ root_size=$(((total - root_start) / 2048 * 2048))
 mkdir -p "$work"
 table=$work/table
 rm -f "$table"
-trap 'rm -f "$table"' EXIT
+watch_disk
+trap 'blame $?; rm -f "$table"' EXIT
 truncate -s $((total * 512)) "$table"
 id=$(od -An -N4 -tx4 /dev/urandom | tr -d ' ')
 sfdisk -q "$table" <<TABLE

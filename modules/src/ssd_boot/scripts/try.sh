@@ -2,8 +2,10 @@
 # after that one. Set before: as for the move.
 set -eu
 need_copy
+watch_disk
 ticker=
-trap release EXIT
+copiers=
+trap 'copy_ended $?' EXIT
 trap 'exit 1' HUP INT TERM
 to_the_beginning
 mount_both

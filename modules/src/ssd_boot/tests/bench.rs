@@ -135,7 +135,7 @@ impl Bench {
         for tool in TOOLS {
             let real = sh(&format!("command -v {tool}"));
             let text = format!(
-                "#!/bin/sh\nn=$(($(cat \"$CALLS\") + 1))\necho $n >\"$CALLS\"\n\
+                "#!/bin/sh\nexec 9>\"$CALLS.lock\"\nflock 9\nn=$(($(cat \"$CALLS\") + 1))\necho $n >\"$CALLS\"\nexec 9>&-\n\
                  if [ $n = \"$KILL_AT\" ]; then\n  [ \"$WHEN\" = before ] || timeout -s KILL 0.02 {real} \"$@\"\n  kill -9 0\nfi\nexec {real}"
             );
             let path = bin.join(tool);

@@ -11,6 +11,7 @@ FSTAB
 echo raspberrypi >etc/hostname
 head -c 3000000 /dev/urandom >usr/lib/large
 ln usr/lib/large usr/lib/hard-link
+ln usr/lib/large srv/feeder/tftp/linked-from-the-other-half
 ln -s ../usr/lib/large etc/link
 mkfifo home/pi/pipe
 echo secret >etc/shadow
