@@ -147,9 +147,19 @@ pub fn steps(extent: Extent, tested: Tested) -> Vec<Step> {
             &["run", "ssd-boot", "--cold"],
         ));
         steps.push(scenario(
+            "ssd-crash",
+            "wherever a power cut ends that move, something boots and fsck mends it",
+            &["run", "ssd-crash-all", "--cold"],
+        ));
+        steps.push(scenario(
             "ssd-faults",
             "an SSD that fails on the way is named, and the move goes on",
             &["run", "ssd-faults", "--cold"],
+        ));
+        steps.push(scenario(
+            "takeover",
+            "a master under NetworkManager is taken over without being lost",
+            &["run", "network-manager", "--cold"],
         ));
         steps.push(Step {
             name: "soak",
@@ -199,7 +209,9 @@ mod tests {
                 "sabotage",
                 "mutations",
                 "ssd-boot",
+                "ssd-crash",
                 "ssd-faults",
+                "takeover",
                 "soak",
                 "raspi3b"
             ]
