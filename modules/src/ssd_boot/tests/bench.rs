@@ -133,7 +133,9 @@ impl Bench {
         let bin = self.dir().join("bin");
         std::fs::create_dir(&bin).unwrap();
         for tool in TOOLS {
-            let real = sh(&format!("command -v {tool}"));
+            let path = sh(&format!("command -v {tool}"));
+            let real = path.trim();
+            assert!(!real.is_empty(), "{tool}: where is it?");
             let text = format!(
                 "#!/bin/sh\nexec 9>\"$CALLS.lock\"\nflock 9\nn=$(($(cat \"$CALLS\") + 1))\necho $n >\"$CALLS\"\nexec 9>&-\n\
                  if [ $n = \"$KILL_AT\" ]; then\n  [ \"$WHEN\" = before ] || timeout -s KILL 0.02 {real} \"$@\"\n  kill -9 0\nfi\nexec {real}"
