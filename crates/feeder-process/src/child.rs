@@ -2,12 +2,12 @@
 
 use std::{
     ffi::OsString,
-    io::Read,
+    io,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
         mpsc::{self, Sender},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rustix::process::Signal;
@@ -19,9 +19,6 @@ use crate::{
     start::{self, Started, Stdout},
     text::Tail,
 };
-
-/// How long after its end we wait for the rest of its standard error.
-const DRAIN: Duration = Duration::from_millis(250);
 
 /// A running program, leader of its own process group. Dropping it kills the group and reaps.
 #[derive(Debug)]
@@ -120,29 +117,25 @@ pub(crate) fn spawn(cmd: &Cmd) -> Result<Child, ProcessError> {
         return Err(ProcessError::Interrupted { command: cmd.command_line() });
     }
     let argv = tied_to_us(argv)?;
-    let Started { handle, group, pid, mut stderr, .. } = on_spawner_thread(cmd, argv)?;
+    let Started { handle, group, pid, stderr, .. } = on_spawner_thread(cmd, argv)?;
     let shared = Arc::new(Shared::default());
     let child = Child { pid, command: cmd.command_line(), group, shared: Arc::clone(&shared) };
 
     let reader = Arc::clone(&shared);
+    // Closed by the end of the program.
+    let (alive, lives) = io::pipe().map_err(|source| start::io_error(cmd, "start", source))?;
     run::thread(cmd, "stderr", move || {
-        let mut buffer = [0; 4096];
-        while let Ok(n @ 1..) = stderr.read(&mut buffer) {
-            reader.state().stderr.push(&buffer[..n]);
-        }
+        run::pump(stderr, &alive, &mut |chunk| reader.state().stderr.push(chunk));
         reader.state().stderr_closed = true;
         reader.changed.notify_all();
     })?;
     run::thread(cmd, "waiter", move || {
         let status = handle.wait().map(|output| Status::from(output.status));
         group.end();
-        let deadline = Instant::now() + DRAIN;
-        let mut state = shared.state();
-        while !state.stderr_closed && Instant::now() < deadline {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let wait = shared.changed.wait_timeout(state, left);
-            state = wait.unwrap_or_else(PoisonError::into_inner).0;
-        }
+        drop(lives);
+        let state = shared.state();
+        let told = shared.changed.wait_while(state, |state| !state.stderr_closed);
+        let mut state = told.unwrap_or_else(PoisonError::into_inner);
         // An error of wait means that it is no child of ours any more: it is gone, in an unknown way.
         state.status = Some(status.unwrap_or(Status { code: None, signal: None }));
         shared.changed.notify_all();

@@ -1,12 +1,16 @@
 //! Running a program to its end.
 
 use std::{
-    io::{self, Read},
+    io::{self, PipeReader, Read},
     sync::mpsc::{self, RecvTimeoutError, Sender},
     time::{Duration, Instant},
 };
 
-use rustix::process::Signal;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+    process::Signal,
+};
 
 use crate::{
     Cmd, ProcessError, Status, interrupt,
@@ -16,8 +20,9 @@ use crate::{
 
 /// How long an interrupted program may take to clean up between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(3);
-/// How long after a program's end we wait for the end of its output. Only a daemon that kept the pipe makes it last.
-const DRAIN: Duration = Duration::from_millis(250);
+/// How long a pipe must have been empty after the program's end until we stop listening to whoever else holds it. What the
+/// program itself wrote is in the pipe by then, however late we come to read it.
+const DRAIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
 /// How often a wait looks at [`interrupt::requested`].
 const TICK: Duration = Duration::from_millis(50);
 
@@ -72,37 +77,32 @@ pub(crate) fn unchecked(cmd: &Cmd, on_line: OnLine<'_>) -> Result<Output, Proces
     let Started { handle, group, stdout, stderr, .. } = start::start(cmd, &argv, Stdout::Piped)?;
 
     let (events, inbox) = mpsc::channel();
+    // Closed by the end of the program.
+    let (alive, lives) = io::pipe().map_err(|source| start::io_error(cmd, "start", source))?;
     for (stream, pipe) in [(Stream::Stdout, stdout), (Stream::Stderr, Some(stderr))] {
         let (events, Some(pipe)) = (events.clone(), pipe) else { continue };
-        thread(cmd, "output", move || pump(pipe, stream, &events))?;
+        let alive = alive.try_clone().map_err(|source| start::io_error(cmd, "start", source))?;
+        thread(cmd, "output", move || tell(pipe, &alive, stream, &events))?;
     }
     thread(cmd, "waiter", move || {
         let status = handle.wait().map(|output| Status::from(output.status));
         drop(events.send(Event::Exited(status)));
+        drop(lives);
     })?;
 
     let mut outputs = [Collected::default(), Collected::default()];
     let mut status = None;
     let mut open = outputs.len();
     let mut asked: Option<Instant> = None;
-    // Set by the end of the program: when to stop listening to whoever else holds its pipes.
-    let mut until: Option<Instant> = None;
     while status.is_none() || open > 0 {
         match inbox.recv_timeout(TICK) {
             Ok(Event::Bytes(stream, chunk)) => {
                 outputs[stream as usize].push(&chunk, |line| on_line(stream, line));
-                until = until.map(|_| Instant::now() + DRAIN);
             }
             Ok(Event::Closed) => open -= 1,
-            Ok(Event::Exited(end)) => {
-                status = Some(end);
-                until = Some(Instant::now() + DRAIN);
-            }
+            Ok(Event::Exited(end)) => status = Some(end),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
-        }
-        if until.is_some_and(|until| Instant::now() >= until) {
-            break;
         }
         if interrupted() && status.is_none() {
             match asked {
@@ -160,21 +160,35 @@ impl Collected {
     }
 }
 
-fn pump(mut pipe: impl Read, stream: Stream, events: &Sender<Event>) {
+fn tell(pipe: PipeReader, alive: &PipeReader, stream: Stream, events: &Sender<Event>) {
+    pump(pipe, alive, &mut |chunk| drop(events.send(Event::Bytes(stream, chunk.to_vec()))));
+    drop(events.send(Event::Closed));
+}
+
+/// Hands out what comes through a pipe, until it is closed, or until the program has ended (`alive` is closed) and the pipe
+/// stays empty.
+pub(crate) fn pump(mut pipe: PipeReader, alive: &PipeReader, each: &mut dyn FnMut(&[u8])) {
     let mut buffer = vec![0; 64 * 1024];
+    let mut ended = false;
     loop {
+        let mut both = [PollFd::new(&pipe, PollFlags::IN), PollFd::new(alive, PollFlags::IN)];
+        let polled = if ended { poll(&mut both[..1], Some(&DRAIN)) } else { poll(&mut both, None) };
+        match polled {
+            Err(Errno::INTR) => continue,
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        ended |= !both[1].revents().is_empty();
+        if both[0].revents().is_empty() {
+            continue;
+        }
         match pipe.read(&mut buffer) {
-            Ok(0) => break,
-            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => break,
-            Ok(n) => {
-                if events.send(Event::Bytes(stream, buffer[..n].to_vec())).is_err() {
-                    return;
-                }
-            }
+            Ok(0) => return,
+            Ok(count) => each(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return,
         }
     }
-    drop(events.send(Event::Closed));
 }
 
 pub(crate) fn thread(
@@ -185,5 +199,26 @@ pub(crate) fn thread(
     match std::thread::Builder::new().name(name.into()).spawn(body) {
         Ok(_) => Ok(()),
         Err(source) => Err(start::io_error(cmd, "start a thread for", source)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn what_was_written_before_the_end_is_read_however_late() {
+        let (pipe, mut program) = io::pipe().unwrap();
+        // A daemon that holds the pipe, and stays.
+        let _daemon = program.try_clone().unwrap();
+        let (alive, lives) = io::pipe().unwrap();
+        let text = vec![b'x'; 50_000];
+        program.write_all(&text).unwrap();
+        drop((program, lives));
+        let mut read = Vec::new();
+        pump(pipe, &alive, &mut |chunk| read.extend_from_slice(chunk));
+        assert_eq!(read.len(), text.len());
     }
 }
