@@ -112,8 +112,10 @@ pub enum Replayed {
         /// How.
         now: Outcome,
     },
-    /// It passed, or was interrupted.
+    /// It passed.
     NotFailed,
+    /// It was ended before that could be seen.
+    Interrupted,
 }
 
 impl Manifest {
@@ -141,6 +143,9 @@ impl Manifest {
     /// # Errors
     /// `Differs`: it was not played, because it would have been made of something else.
     pub fn judge(&self, report: &Report) -> Result<Replayed, ReplayError> {
+        if report.verdict == Ending::Interrupted {
+            return Ok(Replayed::Interrupted);
+        }
         match report.failure.as_ref().filter(|_| report.verdict == Ending::Failed) {
             None => Ok(Replayed::NotFailed),
             Some(failure) if failure.message == DIFFERS => {
@@ -165,6 +170,9 @@ impl Manifest {
                 format!("replay   failed otherwise\n  then: {then}\n  now:  {now}\n")
             }
             Replayed::NotFailed => format!("replay   did not fail\n  then: {then}\n"),
+            Replayed::Interrupted => {
+                format!("replay   was interrupted before it could fail\n  then: {then}\n")
+            }
         }
     }
 }

@@ -122,6 +122,7 @@ fn a_repetition_tells_whether_it_failed_the_same_way() {
     };
     assert_eq!(again(failing), Replayed::Same);
     assert_eq!(again(|_| Ok(())), Replayed::NotFailed);
+    assert_eq!(again(|_| Err(Failure::interrupted("enough"))), Replayed::Interrupted);
     let otherwise = again(|lab| lab.0.step("provision", || Err(Failure::product("no ACK"))));
     insta::assert_snapshot!(manifest.conclusion(&otherwise), @r#"
     replay   failed otherwise
