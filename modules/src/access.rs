@@ -66,6 +66,14 @@ impl Access {
         Some(self.at_home(cluster, name, cluster.address_of(name)?))
     }
 
+    /// SSH to a node where somebody who wants to do something there finds it: the master at [`Self::first_contact`], when
+    /// that is set. None when the cluster has no node of that name.
+    #[must_use]
+    pub fn found(&self, cluster: &Cluster, name: &str) -> Option<SshOptions> {
+        let first = self.first_contact(cluster).filter(|_| name == cluster.master.name.as_str());
+        first.or_else(|| self.node(cluster, name))
+    }
+
     /// SSH to the master where it belongs.
     pub(crate) fn master(&self, cluster: &Cluster) -> SshOptions {
         self.at_home(cluster, cluster.master.name.as_str(), cluster.master.address)

@@ -92,7 +92,7 @@ pub fn choose(
             let meant = choice.all
                 || (choice.workers && role == Role::Worker)
                 || choice.names.iter().any(|wanted| wanted == name);
-            let ssh = access.node(cluster, name).filter(|_| meant)?;
+            let ssh = access.found(cluster, name).filter(|_| meant)?;
             Some(Target { name: name.to_owned(), role, ssh })
         })
         .collect();

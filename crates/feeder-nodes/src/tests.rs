@@ -47,6 +47,16 @@ fn nodes_are_chosen_by_name_or_kind_each_once_and_the_master_first() {
 }
 
 #[test]
+fn a_master_that_is_not_at_its_address_yet_is_found_where_it_is_said_to_be() {
+    let place = "192.168.1.37:22".parse().unwrap();
+    let access = Access { first_contact: Some(place), ..access() };
+    let all = Choice { all: true, ..Choice::default() };
+    let targets = choose(&cluster(), &access, &all).unwrap();
+    assert_eq!(targets[0].ssh.address, place);
+    assert_ne!(targets[1].ssh.address, place);
+}
+
+#[test]
 fn results_come_in_the_order_of_the_items() {
     let items: Vec<u32> = (0..100).collect();
     assert_eq!(in_parallel(&items, |item| item * 2), (0..100).map(|i| i * 2).collect::<Vec<_>>());
