@@ -244,7 +244,11 @@ pub static NETBOOT: &[Mutation<Lab>] = &[
             lab.at(When::comes_to(WORKER, "systemd"), Mishap::Crash(worker));
             Ok(())
         },
-        names: Named { class: Class::Harness, node: WORKER, words: &["QEMU ended (killed by SIGKILL)"] },
+        names: Named {
+            class: Class::Harness,
+            node: WORKER,
+            words: &["QEMU ended (killed by SIGKILL)"],
+        },
     },
     broken(
         "a home that is kept in memory",

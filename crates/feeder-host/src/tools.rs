@@ -231,6 +231,8 @@ pub const TOOLS: &[Tool] = &[
     program(&["zstd"], "zstd", &[Images], "pack initramfs archives"),
     program(&["ssh"], "openssh-client", &[Ssh, Qemu], "reach boards"),
     program(&["ssh-keygen"], "openssh-client", &[Ssh, Qemu, Images], "make and read keys"),
+    program(&["debugfs"], "e2fsprogs", &[Qemu], "look into roots that a power cut left"),
+    program(&["fsck.vfat"], "dosfstools", &[Qemu], "check boot partitions that a power cut left"),
     program(&["git"], "git", &[Checks], "know which files belong to the repository"),
     program(&["tshark"], "tshark", &[Checks], "check packet captures from outside"),
     program(&["dnsmasq"], "dnsmasq-base", &[Checks], "check the DHCP and TFTP codecs from outside"),
