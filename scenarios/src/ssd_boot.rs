@@ -14,7 +14,7 @@ pub const SSD_BOOT: Scenario<Lab> = Scenario {
 };
 
 /// The SSD, in bytes: more than the card.
-pub(crate) const SSD: u64 = 8 << 30;
+const SSD: u64 = 8 << 30;
 /// When the power fails, in the order in which these moments come.
 const POWER_FAILS: &[Moment] = &[
     Moment::Done("task:ssd-partitions"),
@@ -25,11 +25,7 @@ const POWER_FAILS: &[Moment] = &[
 ];
 
 fn ssd_boot(lab: &mut Lab) -> Verdict {
-    lab.step("power on a bare master beside an empty SSD", |lab| {
-        let master = lab.master();
-        lab.plug_ssd(&master, SSD)?;
-        lab.power_on_bare_master().map(drop)
-    })?;
+    lab.step("power on a bare master beside an empty SSD", power_on_beside_ssd)?;
     lab.step("provision the master from nothing", |lab| lab.provision().applies_changes())?;
     for moment in POWER_FAILS {
         lab.step(format!("the power fails {moment} and the master boots all the same"), |lab| {
@@ -55,6 +51,13 @@ fn ssd_boot(lab: &mut Lab) -> Verdict {
     let worker = lab.node("cluster01")?;
     lab.step("a worker netboots from the SSD", |lab| netboots(lab, &worker))?;
     lab.step("provision a third time", |lab| lab.provision().onto_ssd().finds_nothing_to_do())
+}
+
+/// Every move begins so.
+pub(crate) fn power_on_beside_ssd(lab: &mut Lab) -> Verdict {
+    let master = lab.master();
+    lab.plug_ssd(&master, SSD)?;
+    lab.power_on_bare_master().map(drop)
 }
 
 /// Says how the copy compares with what dd gets between the same disks for as many bytes, of which neither waited for the

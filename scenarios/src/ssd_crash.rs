@@ -6,6 +6,8 @@ use feeder_scenario::{
 };
 use fs_err as fs;
 
+use crate::ssd_boot::power_on_beside_ssd;
+
 /// In the table of scenarios.
 pub const SSD_CRASH: Scenario<Lab> = Scenario {
     name: "ssd-crash",
@@ -19,8 +21,6 @@ pub const SSD_CRASH_ALL: Scenario<Lab> = Scenario {
     run: |lab| ssd_crash(lab, 1),
 };
 
-/// The SSD, in bytes: more than the card.
-const SSD: u64 = 8 << 30;
 /// Points that all chapters together must have.
 const POINTS: usize = 200;
 
@@ -85,11 +85,7 @@ fn edits(point: &Point) -> bool {
 }
 
 fn ssd_crash(lab: &mut Lab, share: usize) -> Verdict {
-    lab.step("power on a bare master beside an empty SSD", |lab| {
-        let master = lab.master();
-        lab.plug_ssd(&master, SSD)?;
-        lab.power_on_bare_master().map(drop)
-    })?;
+    lab.step("power on a bare master beside an empty SSD", power_on_beside_ssd)?;
     lab.step("provision the master from nothing", |lab| lab.provision().applies_changes())?;
     lab.step("it moves to the SSD, and boots wherever its power fails", |lab| {
         let recorded = moves(lab)?;

@@ -2,7 +2,7 @@
 
 use feeder_scenario::{Io, IoError, IoFault, Lab, Moment, Scenario, Steps, Times, Verdict};
 
-use crate::ssd_boot::SSD;
+use crate::ssd_boot::power_on_beside_ssd;
 
 /// In the table of scenarios.
 pub const SSD_FAULTS: Scenario<Lab> = Scenario {
@@ -12,11 +12,7 @@ pub const SSD_FAULTS: Scenario<Lab> = Scenario {
 };
 
 fn ssd_faults(lab: &mut Lab) -> Verdict {
-    lab.step("power on a bare master beside an empty SSD", |lab| {
-        let master = lab.master();
-        lab.plug_ssd(&master, SSD)?;
-        lab.power_on_bare_master().map(drop)
-    })?;
+    lab.step("power on a bare master beside an empty SSD", power_on_beside_ssd)?;
     lab.step("provision the master from nothing", |lab| lab.provision().applies_changes())?;
     lab.step("the SSD is pulled out in the middle of the copy, which is told", |lab| {
         let words = ["copy of the running system", "went away", "Plug it in again"];

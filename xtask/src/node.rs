@@ -4,9 +4,9 @@ use std::{ffi::OsString, time::Duration};
 
 use clap::{Args, Subcommand};
 use feeder_nodes::{
-    Choice, Logs, PowerError, Stagger, Target, Whom, choose, in_parallel, script_of, stream,
+    Choice, Logs, PowerError, Stagger, Target, choose, in_parallel, script_of, stream,
 };
-use feeder_remote::ssh_argv;
+use feeder_remote::{Privilege, ssh_argv};
 use feeder_ui::{Answer, Exit, Expected, ask};
 use serde::Serialize;
 
@@ -202,13 +202,14 @@ impl Chosen {
 impl Run for Exec {
     fn run(self, context: &Context) -> Outcome {
         let targets = self.chosen.targets(context)?;
-        let whom = if self.root { Whom::Root } else { Whom::User };
+        let privilege = if self.root { Privilege::Root } else { Privilege::User };
         let script = script_of(&self.command);
         let told = match self.format {
-            Format::Text => shown(&targets, whom, &script),
+            Format::Text => shown(&targets, privilege, &script),
             Format::Json => in_parallel(&targets, |target| {
                 let mut lines = Vec::new();
-                let result = stream(target, whom, &script, &mut |line| lines.push(line.to_owned()));
+                let result =
+                    stream(target, privilege, &script, &mut |line| lines.push(line.to_owned()));
                 told(target, Some(lines), result)
             }),
         };
@@ -247,7 +248,7 @@ impl Run for Journal {
             follow: self.follow,
         };
         let targets = self.chosen.targets(context)?;
-        let told = shown(&targets, Whom::Root, &logs.script());
+        let told = shown(&targets, Privilege::Root, &logs.script());
         finish(context, Format::Text, &told, |_| String::new())
     }
 }
@@ -284,11 +285,11 @@ impl Run for Halt {
 }
 
 /// Runs a script on nodes, and shows each line as it comes, behind the node's name when there are several.
-fn shown(targets: &[Target], whom: Whom, script: &str) -> Vec<Told> {
+fn shown(targets: &[Target], privilege: Privilege, script: &str) -> Vec<Told> {
     let width = targets.iter().map(|target| target.name.len()).max().unwrap_or_default();
     in_parallel(targets, |target| {
         let name = &target.name;
-        let result = stream(target, whom, script, &mut |line| {
+        let result = stream(target, privilege, script, &mut |line| {
             let text = match targets.len() {
                 1 => format!("{line}\n"),
                 _ => format!("{name:<width$} | {line}\n"),

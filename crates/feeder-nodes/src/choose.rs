@@ -2,7 +2,7 @@
 
 use feeder_cluster::Cluster;
 use feeder_modules::Access;
-use feeder_remote::SshOptions;
+use feeder_remote::{Privilege, SshOptions};
 use feeder_ui::{Exit, Expected};
 
 /// Which nodes somebody means.
@@ -32,8 +32,15 @@ pub struct Target {
     pub name: String,
     /// What it is.
     pub role: Role,
-    /// How it is reached, as the account that logs in.
+    /// How it is reached.
     pub ssh: SshOptions,
+}
+
+impl Target {
+    /// How it is reached to run scripts so.
+    pub(crate) fn with(&self, privilege: Privilege) -> SshOptions {
+        SshOptions { privilege, ..self.ssh.clone() }
+    }
 }
 
 /// Nobody is meant, or somebody who is not there.

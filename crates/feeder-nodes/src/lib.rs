@@ -15,7 +15,7 @@ use std::sync::{
 
 pub use choose::{Choice, NotChosen, Role, Target, choose};
 pub use power::{PowerError, Stagger, halt, reboot};
-pub use shell::{Logs, Whom, script_of, stream};
+pub use shell::{Logs, script_of, stream};
 
 /// How many nodes are talked to at one time.
 const AT_ONCE: usize = 16;

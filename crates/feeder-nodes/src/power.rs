@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use feeder_process::interrupt;
-use feeder_remote::{Privilege, REBOOT, RemoteError, Ssh, SshOptions};
+use feeder_remote::{Privilege, REBOOT, RemoteError, Ssh};
 use feeder_ui::{Exit, Expected, Progress, elapsed};
 
 use crate::{Role, Target, in_parallel};
@@ -127,7 +127,7 @@ fn by_role(targets: &[Target]) -> (&[Target], &[Target]) {
 fn restarted(target: &Target, patience: Duration, progress: &Progress) -> Result<(), PowerError> {
     let task = progress.task(&target.name);
     task.say("restarts");
-    let root = as_root(target);
+    let root = target.with(Privilege::Root);
     let result = Ssh::connect(root.clone()).map_err(PowerError::from).and_then(|host| {
         let began = Instant::now();
         let back = feeder_remote::restart(host, REBOOT, &root, &mut || began.elapsed() < patience);
@@ -153,17 +153,13 @@ fn switched_off(
     let task = progress.task(&target.name);
     task.say("goes down");
     let began = Instant::now();
-    let result = Ssh::connect(as_root(target))
+    let result = Ssh::connect(target.with(Privilege::Root))
         .and_then(|host| feeder_remote::power_off(host, &mut || began.elapsed() < patience));
     match &result {
         Ok(()) => task.done("is off"),
         Err(error) => task.failed(error.to_string()),
     }
     result.map_err(PowerError::from)
-}
-
-fn as_root(target: &Target) -> SshOptions {
-    SshOptions { privilege: Privilege::Root, ..target.ssh.clone() }
 }
 
 fn left_alone(target: &Target, why: &str) -> PowerError {

@@ -5,15 +5,6 @@ use feeder_remote::{Host, Privilege, RemoteError, Ssh};
 
 use crate::Target;
 
-/// As whom.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Whom {
-    /// The account that logs in.
-    User,
-    /// root, through sudo.
-    Root,
-}
-
 /// Runs a script on a node, and hands out the lines that it writes, to standard output and standard error alike, as they
 /// come.
 ///
@@ -21,16 +12,11 @@ pub enum Whom {
 /// Every [`RemoteError`]; `Script` when its status is not 0.
 pub fn stream(
     target: &Target,
-    whom: Whom,
+    privilege: Privilege,
     script: &str,
     on_line: &mut dyn FnMut(&str),
 ) -> Result<(), RemoteError> {
-    let mut options = target.ssh.clone();
-    options.privilege = match whom {
-        Whom::User => Privilege::User,
-        Whom::Root => Privilege::Root,
-    };
-    let host = Ssh::connect(options)?;
+    let host = Ssh::connect(target.with(privilege))?;
     host.stream(&format!("exec 2>&1\n{script}"), on_line).map(drop)
 }
 

@@ -5,6 +5,7 @@ use std::{
     fs::File,
     io,
     path::{Path, PathBuf},
+    sync::Once,
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -30,9 +31,13 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Makes the folder, and sweeps away those of processes that were killed.
+    /// Makes the folder, and the first time sweeps away those of processes that were killed: who waits for a host makes one
+    /// every second.
     pub(crate) fn new() -> io::Result<Self> {
-        sweep();
+        static SWEPT: Once = Once::new();
+        SWEPT.call_once(|| {
+            sweep();
+        });
         let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(base())?;
         let lease = lease::take(folder.path())?;
         let socket = Utf8PathBuf::try_from(folder.path().join(SOCKET))
