@@ -28,6 +28,7 @@ const STATE: &str = include_str!("scripts/state.sh");
 const SURVEY: &str = include_str!("scripts/survey.sh");
 const PARTITION: &str = include_str!("scripts/partition.sh");
 const FORMAT: &str = include_str!("scripts/format.sh");
+const BLOCKS: &str = include_str!("scripts/blocks.sh");
 const COPY: &str = include_str!("scripts/copy.sh");
 const FIRST_COPY: &str = include_str!("scripts/first-copy.sh");
 const BOOT: &str = include_str!("scripts/boot.sh");
@@ -200,7 +201,7 @@ impl Script {
     }
 
     pub(crate) fn first_copy(&self) -> String {
-        self.with(&[DISK, BLAME, COPY, FIRST_COPY])
+        self.with(&[DISK, BLAME, COPY, BLOCKS, FIRST_COPY])
     }
 
     /// Prepares one start with the root on the SSD.

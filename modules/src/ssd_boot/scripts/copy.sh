@@ -1,12 +1,12 @@
 # Copies the running system. Set before: $source, $images, $work, $file_system.
 
-# release: whatever this or a killed run left mounted, and the helpers that copy and tell how far we are.
+# release: whatever this or a killed run left mounted, and the processes that copy and tell how far we are.
 release() {
-  for helper in ${ticker-} ${copiers-}; do
-    kill "$helper" 2>/dev/null || :
-    wait "$helper" 2>/dev/null || :
+  for process in ${ticker-} ${copier-}; do
+    kill "$process" 2>/dev/null || :
+    wait "$process" 2>/dev/null || :
   done
-  ticker= copiers=
+  ticker= copier=
   for mount in "$work/source" "$work/root"; do
     while mountpoint -q "$mount" 2>/dev/null; do umount "$mount" || return 1; done
   done
@@ -43,18 +43,32 @@ mount_both() {
 
 used() { df -B1 --output=used "$1" | tail -n 1 | tr -d ' '; }
 
-# tell_progress: now, and once a second until $ticker is killed. Ends the copy when the disk takes nothing any more: what copies
-# would try every file that is left.
+# copied_files: bytes on the mounted copy.
+copied_files() { used "$work/root"; }
+
+# tell_progress COMMAND: what it prints, of the bytes in use; now, and once a second until $ticker is killed. Ends the copy when
+# the disk takes nothing any more: what copies would try every file that is left.
 tell_progress() {
-  total=$(used "$work/source")
-  echo "feeder-progress $(used "$work/root") $total"
+  total=$(used "$source")
+  tell "$("$1" 2>/dev/null)"
   # Not to hold the pipe open by which we are read, when it is we who end.
   while sleep 1 >/dev/null 2>&1; do
-    # shellcheck disable=SC2046
-    [ -b "$device" ] && [ -w "$work/root" ] || kill $(cat "$work/copiers" 2>/dev/null) 2>/dev/null || :
-    echo "feeder-progress $(used "$work/root") $total"
+    [ -b "$device" ] && { ! mountpoint -q "$work/root" || [ -w "$work/root" ]; } || kill "$(cat "$work/copier" 2>/dev/null)" 2>/dev/null || :
+    tell "$("$1" 2>/dev/null)"
   done &
   ticker=$!
+}
+
+# tell BYTES: a file system has a little more to write than what counts as used.
+tell() { [ -z "$1" ] || [ "$1" -gt "$total" ] || echo "feeder-progress $1 $total"; }
+
+# wait_copier: sets $status to how it ended.
+wait_copier() {
+  echo "$copier" >"$work/copier"
+  status=0
+  wait "$copier" || status=$?
+  copier=
+  rm "$work/copier"
 }
 
 # copy_image FILE: sparse regions are neither read nor written. A part of it never has its name.
@@ -69,29 +83,15 @@ copy_image() {
   mv "$partial" "$to"
 }
 
-# copy_tree FOLDER OPTION...: that folder of the root and all below it, but for the images of workers.
-copy_tree() {
-  folder=$1
-  shift
-  rsync -aHAXSR --numeric-ids "$@" --exclude=/.feeder-copying --exclude=/lost+found --exclude='/tmp/*' --exclude=/swapfile --exclude=/var/swap \
+# sync_tree OPTION...: the root but for the images of workers. What a full disk cut off stays there, to show that it is full.
+sync_tree() {
+  rsync -aHAXS --numeric-ids --partial "$@" --exclude=/.feeder-copying --exclude=/lost+found --exclude='/tmp/*' --exclude=/swapfile --exclude=/var/swap \
     --exclude="$images/*/state.img" --exclude="$images/*/.state.img.partial" \
-    "$work/source/.$folder" "$work/root/"
-}
-
-# is_empty ROOT: but for what is there before anything is copied.
-is_empty() { [ -z "$(find "$1" -mindepth 1 -maxdepth 1 ! -name lost+found ! -name .feeder-copying)" ]; }
-
-# wait_copiers: sets $status to the worst of theirs. 24: a file vanished while it was copied, which a running system does.
-wait_copiers() {
-  echo "$copiers" >"$work/copiers"
-  status=0
-  for copier in $copiers; do
-    one=0
-    wait "$copier" || one=$?
-    [ $one -eq 0 ] || [ $one -eq 24 ] || status=$one
-  done
-  copiers=
-  rm "$work/copiers"
+    "$work/source/" "$work/root/" &
+  copier=$!
+  wait_copier
+  # 24: a file vanished while it was copied, which a running system does.
+  [ "$status" -eq 0 ] || [ "$status" -eq 24 ] || fail "rsync stopped with status $status"
 }
 
 # copy_all: what is not there yet or differs; what is gone goes. Images of workers come last and by themselves, because rsync
@@ -99,31 +99,13 @@ wait_copiers() {
 #
 # After a power cut a file can have its size and date and not its content. So a copy is marked until all of it is on the
 # medium, and one that was cut off is gone over by content.
-#
-# The first copy is made by two at a time, because creating files keeps a processor busier than a disk: one has what workers
-# boot from, which is about as large as the rest. It writes files where they will be, without a second name or a checksum:
-# nobody looks at them before, and there is nothing that they could be linked to. A link between the two halves becomes two
-# files, and one again by the next copy.
 copy_all() {
   mark_of_copy=$work/root/.feeder-copying
-  base=${images%/*}
   how=--times
   [ ! -e "$mark_of_copy" ] || how=--checksum
-  ! is_empty "$work/root" || how=first
   : >"$mark_of_copy"
   sync -f "$work/root"
-  if [ $how = first ] && [ -d "$work/source$base" ]; then
-    copy_tree "$base/" --inplace --checksum-choice=none &
-    copiers=$!
-    copy_tree / --inplace --checksum-choice=none --exclude="$base/" &
-    copiers="$copiers $!"
-  else
-    [ $how != first ] || how=--times
-    copy_tree / $how --delete &
-    copiers=$!
-  fi
-  wait_copiers
-  [ "$status" -eq 0 ] || fail "rsync stopped with status $status"
+  sync_tree $how --delete
   for image in "$work/source$images"/*/state.img; do
     [ ! -f "$image" ] || copy_image "${image#"$work/source"}"
   done

@@ -46,7 +46,7 @@ set -eu
 need_copy
 watch_disk
 ticker=
-copiers=
+copier=
 trap ended EXIT
 trap 'exit 1' HUP INT TERM
 to_the_beginning
@@ -55,7 +55,7 @@ stop_services
 mkdir -p "$work"
 mount_both
 : >"$work/began"
-tell_progress
+tell_progress copied_files
 copy_all
 kill "$ticker"
 wait "$ticker" 2>/dev/null || :

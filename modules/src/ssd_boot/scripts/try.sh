@@ -4,7 +4,7 @@ set -eu
 need_copy
 watch_disk
 ticker=
-copiers=
+copier=
 trap 'copy_ended $?' EXIT
 trap 'exit 1' HUP INT TERM
 to_the_beginning

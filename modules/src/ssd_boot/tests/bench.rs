@@ -20,18 +20,24 @@ const TOOLS: &[&str] = &[
     "blockdev",
     "cp",
     "dd",
+    "debugfs",
+    "dumpe2fs",
     "e2fsck",
+    "e2image",
+    "find",
     "fsck.fat",
     "mcopy",
     "mkfs.ext4",
     "mkfs.vfat",
     "mount",
     "mv",
+    "resize2fs",
     "rm",
     "rsync",
     "sfdisk",
     "sync",
     "truncate",
+    "tune2fs",
     "umount",
 ];
 
@@ -72,7 +78,17 @@ fn sh(text: &str) -> String {
 }
 
 impl Bench {
+    /// With a card that is copied by blocks.
     pub(super) fn new() -> Self {
+        Self::with_blocks_of(4096)
+    }
+
+    /// With a card that is copied by files: its blocks are smaller than a page of memory.
+    pub(super) fn of_files() -> Self {
+        Self::with_blocks_of(1024)
+    }
+
+    fn with_blocks_of(bytes: u32) -> Self {
         let guard = tempfile::tempdir().unwrap();
         let dir = Utf8PathBuf::from_path_buf(guard.path().canonicalize().unwrap()).unwrap();
         let script = Script {
@@ -94,7 +110,7 @@ impl Bench {
         let card = this.attach("card.img", CARD);
         this.plug_in("ssd.img", SSD);
         sh(&format!(
-            "cd {dir}\nmkfs.ext4 -q {card}\nmkdir card firmware\nmount {card} card\n{}",
+            "cd {dir}\nmkfs.ext4 -q -b {bytes} {card}\nmkdir card firmware\nmount {card} card\n{}",
             include_str!("system.sh")
         ));
         this.shims();

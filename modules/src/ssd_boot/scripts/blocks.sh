@@ -1,0 +1,96 @@
+# The first copy by blocks: as fast as the disks are, where going from file to file keeps a processor busy. Set before: as for
+# copying, $images.
+#
+# The root is mounted and changes meanwhile. What nobody changes is copied as it is: its inode and its blocks stay where they
+# are, and were written out before. What somebody changes has a later ctime, and is copied once more as a file. Metadata is
+# read as the kernel has it, since a file system and its block device share that cache; no journal is needed to make it
+# current, and fsck mends where two moments of it meet.
+
+# blocks_suffice: the copy can be made by blocks.
+blocks_suffice() {
+  [ "$file_system" = ext4 ] || return 1
+  from=$(findmnt -nro SOURCE --target "$source")
+  [ "$(findmnt -nro FSTYPE --target "$source")" = ext4 ] && [ -b "$from" ] || return 1
+  # For a while the copy has the UUID and the label of the original: neither may be what the board starts from.
+  grep -Eq '(^| )root=(PARTUUID=|/dev/)' "$firmware/cmdline.txt" || return 1
+  block=$(header_of "$from" 'Block size')
+  # Smaller ones share a page of that cache: file and block device could disagree.
+  [ "$block" = "$(getconf PAGESIZE)" ] || return 1
+  [ $(($(header_of "$from" 'Block count') * block)) -le "$(blockdev --getsize64 "$root_device")" ]
+}
+
+# header_of DEVICE FIELD
+header_of() { dumpe2fs -h "$1" 2>/dev/null | sed -n "s/^$2: *//p"; }
+
+# clock: how far it is from that of the kernel, which nobody sets, in seconds.
+clock() { echo $(($(date +%s) - $(cut -d . -f 1 /proc/uptime))); }
+
+# copied_blocks: bytes that were written.
+copied_blocks() { sed -n 's/^wchar: //p' "/proc/$copier/io"; }
+
+# copy_blocks: a mounted copy, with the UUID that the file system on the disk has now.
+copy_blocks() {
+  uuid=$(uuid_of "$root_device")
+  # Cut off from here on, it is made anew: nothing of it is of use.
+  write_mark "$device" made -
+  mkdir -p "$work"
+  : >"$work/began"
+  # A ctime is that of the last tick of the clock.
+  touch -d '1 second ago' "$work/began"
+  clock_before=$(clock)
+  sync
+  # What the block device has in its cache of files that were written since then.
+  blockdev --flushbufs "$from"
+  e2image -f -ra "$from" "$root_device" >"$work/said" 2>&1 &
+  copier=$!
+  tell_progress copied_blocks
+  wait_copier
+  kill "$ticker"
+  wait "$ticker" 2>/dev/null || :
+  ticker=
+  [ "$status" -eq 0 ] || fail "e2image stopped with status $status: $(tail -n 1 "$work/said")"
+  tell "$total"
+  make_sound
+  mkdir -p "$work/root" "$work/source"
+  mount -t ext4 -o noatime "$root_device" "$work/root"
+  mount --bind "$source" "$work/source"
+  bring_what_changed
+}
+
+# make_sound: a file system of its own, over all of the partition.
+make_sound() {
+  # Newer ones keep a list of deleted files that are open beside the journal.
+  case " $(header_of "$root_device" 'Filesystem features') " in
+    *' orphan_file '*) orphans=yes ;;
+    *) orphans= ;;
+  esac
+  debugfs -w -R "feature -needs_recovery${orphans:+ -orphan_present}" "$root_device" >/dev/null 2>&1
+  tune2fs -f -O "^has_journal${orphans:+,^orphan_file}" "$root_device" >/dev/null
+  status=0
+  e2fsck -f -y "$root_device" >/dev/null 2>&1 || status=$?
+  [ $status -lt 4 ] || fail "e2fsck cannot make the copy on $disk sound (status $status)"
+  tune2fs -U "$uuid" -L feeder-root -O "has_journal${orphans:+,orphan_file}" "$root_device" >/dev/null
+  resize2fs "$root_device" >/dev/null 2>&1 || fail "resize2fs cannot give the copy all of $disk"
+}
+
+# bring_what_changed: what was written while the blocks were copied, and out goes what no copy has.
+bring_what_changed() {
+  for folder in lost+found tmp; do
+    [ ! -d "$work/root/$folder" ] || find "$work/root/$folder" -xdev -mindepth 1 -delete
+  done
+  rm -f "$work/root/swapfile" "$work/root/var/swap"
+  for image in "$work/root$images"/*/state.img; do
+    here=$work/source${image#"$work/root"}
+    [ "$(clock)" -ge $((clock_before - 1)) ] && [ -z "$(find "$here" -newercm "$work/began" 2>/dev/null)" ] || rm -f "$image"
+  done
+  if [ "$(clock)" -lt $((clock_before - 1)) ]; then
+    # Somebody set it back: no ctime tells what changed, and the next copy looks into every file.
+    : >"$work/root/.feeder-copying"
+    sync -f "$work/root"
+  else
+    (cd "$work/source" && find . -xdev ! -type d -newercm "$work/began" -print0) >"$work/changed"
+    sync_tree --ignore-times --ignore-missing-args --from0 --files-from="$work/changed"
+    rm "$work/changed"
+    sync -f "$work/root"
+  fi
+}
