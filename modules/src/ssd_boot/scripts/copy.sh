@@ -59,8 +59,8 @@ tell_progress() {
   ticker=$!
 }
 
-# tell BYTES: a file system has a little more to write than what counts as used.
-tell() { [ -z "$1" ] || [ "$1" -gt "$total" ] || echo "feeder-progress $1 $total"; }
+# tell BYTES: what is done may be more than what counts as used here: file systems differ in what they need for themselves.
+tell() { [ -z "$1" ] || echo "feeder-progress $(($1 > total ? total : $1)) $total"; }
 
 # wait_copier: sets $status to how it ended.
 wait_copier() {
