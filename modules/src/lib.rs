@@ -6,6 +6,7 @@
 
 mod access;
 mod boot_server;
+mod docker;
 mod error;
 mod generation;
 mod known_hosts;
@@ -17,6 +18,7 @@ mod provision;
 mod ssd;
 mod ssd_boot;
 mod survey;
+mod swarm;
 mod template;
 mod workers;
 
@@ -28,3 +30,4 @@ pub use provision::{Permits, Provisioned, provision, steps};
 pub use ssd::{ssd_finish, ssd_status};
 pub use ssd_boot::{Card, Disk, Disks, MoveState, SsdStatus};
 pub use survey::Survey;
+pub use swarm::SwarmError;

@@ -74,8 +74,10 @@ fn an_editor_accepts_what_the_reader_accepts_and_refuses_what_it_can_see() {
         "dhcp-unknown",
         "dns-empty",
         "dns-not-a-list",
+        "docker-log-size",
         "key-missing",
         "key-unknown",
+        "label-odd",
         "mac-short",
         "name-capital",
         "section-missing",
@@ -88,6 +90,9 @@ fn an_editor_accepts_what_the_reader_accepts_and_refuses_what_it_can_see() {
         "ssd-without-disk",
         "state-number",
         "state-unit",
+        "swarm-managers-even",
+        "swarm-managers-text",
+        "swarm-master",
         "user",
     ] {
         let text = read(&format!("fixtures/clusters/invalid/{name}.toml"));

@@ -78,5 +78,13 @@ attempt "stack its root" mount -t overlay -o "lowerdir=/,upperdir=/mnt/disk/uppe
 # at every boot, so that a lost state image does not change it.
 attempt "take its identity" cp -a /mnt/state/identity/. /mnt/root/
 
+# Overlays cannot be stacked on an overlay as Docker stacks them: what it keeps lies on the image itself, beside the root's.
+if [ -x /mnt/root/usr/sbin/dockerd ]; then
+  for store in docker containerd; do
+    mkdir -p "/mnt/disk/$store" "/mnt/root/var/lib/$store"
+    attempt "give $store its store" mount --bind "/mnt/disk/$store" "/mnt/root/var/lib/$store"
+  done
+fi
+
 say "$node: root is an overlay over $(awk '$2 == "/" { source = $1 } END { print source }' /proc/mounts); starting the system"
 exec switch_root /mnt/root /sbin/init

@@ -3,14 +3,16 @@
 mod address;
 mod board;
 mod disk;
+mod label;
 mod mac;
 mod name;
 mod serial;
 mod size;
 
 pub(crate) use address::{address, name_server, subnet};
-pub use board::{Board, DhcpMode, FileSystem, SdCard};
+pub use board::{Availability, Board, DhcpMode, FileSystem, SdCard};
 pub use disk::DiskId;
+pub use label::NodeLabel;
 pub use mac::MacAddr;
 pub use name::NodeName;
 pub(crate) use name::user_name;
@@ -60,5 +62,15 @@ macro_rules! serialize_as_text {
     )+};
 }
 serialize_as_text!(
-    Board, ByteSize, DhcpMode, DiskId, FileSystem, MacAddr, NodeName, SdCard, Serial
+    Availability,
+    Board,
+    ByteSize,
+    DhcpMode,
+    DiskId,
+    FileSystem,
+    MacAddr,
+    NodeLabel,
+    NodeName,
+    SdCard,
+    Serial
 );
