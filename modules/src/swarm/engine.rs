@@ -3,7 +3,7 @@
 //! curl takes the body of a request from its standard input, so that a join token is in no argument list. Nothing is asked of
 //! the `docker` command, which takes tokens as arguments, and seconds to start on a Pi.
 
-use feeder_remote::{Host, RemoteError};
+use feeder_remote::Host;
 use serde_json::Value;
 
 use super::SwarmError;
@@ -98,19 +98,28 @@ docker=${FEEDER_DOCKER:-/var/lib/docker} socket=${FEEDER_DOCKER_SOCKET:-/run/doc
 ca=$docker/swarm/certificates/swarm-root-ca.crt
 if [ -r "$ca" ]; then sha256sum <"$ca" | cut -d ' ' -f 1; else echo none; fi
 if [ ! -S "$socket" ] || ! command -v curl >/dev/null; then echo 'no engine'; exit; fi
+mark=$(printf '\036')
 ask() {
   method=$1 path=$2
   shift 2
   curl --silent --show-error --max-time 150 --unix-socket "$socket" --header 'Content-Type: application/json' \
-    --write-out '\036%{http_code}\n' --request "$method" "$@" "http://engine$path"
+    --write-out "$mark%{http_code}\n" --request "$method" "$@" "http://engine$path"
 }
 "#;
 
 /// Asks an engine, in one round trip.
-pub(super) fn ask(host: &dyn Host, requests: &[Request]) -> Result<Asked, RemoteError> {
+pub(super) fn ask(host: &dyn Host, requests: &[Request]) -> Result<Asked, SwarmError> {
     let script: String = requests.iter().map(Request::script).collect();
     let output = host.run(&format!("{PRELUDE}{script}"))?;
-    Ok(parse(&output.stdout_text()))
+    let asked = parse(&output.stdout_text());
+    match &asked.answers {
+        Some(answers) if answers.len() != requests.len() => Err(SwarmError::Engine {
+            host: host.name().to_owned(),
+            doing: "understand the engine".to_owned(),
+            said: format!("{} answers to {} requests", answers.len(), requests.len()),
+        }),
+        _ => Ok(asked),
+    }
 }
 
 /// Gives one order.

@@ -2,11 +2,13 @@
 # Stands for curl and the engine behind it. ENGINE is the folder of one node's engine, SWARM that of all: a folder for each
 # member, with its host, state, version and spec.
 set -eu
-method= body= path=
+method= body= path= after=
 printf '%s\n' "$*" >>"$ENGINE/argv"
 while [ $# -gt 0 ]; do
   case $1 in
     --request) method=$2 && shift ;;
+    # Like the real one it knows \n, and no other number of a character.
+    --write-out) after=${2%"%{http_code}\n"} && shift ;;
     --data-binary) body=$(cat) ;;
     http://engine*) path=${1#http://engine} ;;
   esac
@@ -14,7 +16,7 @@ while [ $# -gt 0 ]; do
 done
 [ "$method" = GET ] || printf '%s\n' "$method $path $body" >>"$ENGINE/orders"
 
-say() { printf '%s\n\036%s\n' "${2-}" "$1"; exit; }
+say() { printf '%s\n%s%s\n' "${2-}" "$after" "$1"; exit; }
 refuse() { say "$1" "{\"message\":\"$2\"}"; }
 field() { printf '%s' "$body" | sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }
 info() {
@@ -67,7 +69,8 @@ case "$method ${path%%\?*}" in
   "POST /swarm/join")
     grep -q '"LocalNodeState":"inactive"' "$ENGINE/info" || refuse 503 "This node is already part of a swarm"
     [ "$(field JoinToken)" = "SWMTKN-$(cat "$SWARM/token")" ] || refuse 400 "invalid join token"
-    number=$(ls "$SWARM/members" | wc -l)
+    echo joined >>"$ENGINE/joined"
+    number=$(wc -l <"$ENGINE/joined")
     member "id-$number-of-$NODE" worker
     info "id-$number-of-$NODE" active false '[{"NodeID":"m","Addr":"192.168.10.100:2377"}]'
     say 200
