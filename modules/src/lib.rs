@@ -30,4 +30,4 @@ pub use provision::{Permits, Provisioned, provision, steps};
 pub use ssd::{ssd_finish, ssd_status};
 pub use ssd_boot::{Card, Disk, Disks, MoveState, SsdStatus};
 pub use survey::Survey;
-pub use swarm::SwarmError;
+pub use swarm::{SwarmError, set_availability};

@@ -36,6 +36,18 @@ pub enum SwarmError {
         /// What was last seen.
         last: String,
     },
+    /// The cluster has no swarm.
+    #[error("there is no swarm on {host}")]
+    NoSwarm {
+        /// The master.
+        host: String,
+    },
+    /// A node is not in the swarm.
+    #[error("{host} is not in the swarm")]
+    NotMember {
+        /// The node.
+        host: String,
+    },
     /// The swarm takes no orders.
     #[error("the swarm on {host} takes no orders: {said}")]
     NoQuorum {
@@ -63,10 +75,11 @@ impl Expected for SwarmError {
     fn exit(&self) -> Exit {
         match self {
             Self::Remote(error) => error.exit(),
-            Self::Elsewhere { .. } => Exit::Input,
+            Self::Elsewhere { .. } | Self::NoSwarm { .. } => Exit::Input,
             Self::Engine { .. }
             | Self::NotReady { .. }
             | Self::NoQuorum { .. }
+            | Self::NotMember { .. }
             | Self::NotAsWanted { .. } => Exit::Failed,
         }
     }
@@ -83,6 +96,12 @@ impl Expected for SwarmError {
             Self::NotReady { host, .. } => Some(format!(
                 "it must reach the managers on TCP ports 2377 and 7946: `cargo xtask node logs {host} --unit docker`"
             )),
+            Self::NoSwarm { .. } => {
+                Some("write [swarm] into cluster.toml and run `cargo xtask provision`".into())
+            }
+            Self::NotMember { .. } => {
+                Some("give it power and run `cargo xtask provision`: it joins when it answers".into())
+            }
             Self::NoQuorum { .. } => Some(
                 "more than half of its managers must be alive: give them power; if they are lost for good, `docker swarm init --force-new-cluster` on the master makes it the only one".into(),
             ),

@@ -4,6 +4,7 @@
 //! what the swarm is, compares it with the cluster, and changes what differs. Workers are talked to only when the managers do not
 //! see them, and those that do not answer are left for the next run: a worker without power is nothing unusual.
 
+mod availability;
 mod engine;
 mod error;
 mod reconcile;
@@ -19,7 +20,7 @@ use feeder_process::interrupt;
 use feeder_remote::{Host, RemoteError, Ssh};
 use serde_json::{Value, json};
 
-pub use self::error::SwarmError;
+pub use self::{availability::set_availability, error::SwarmError};
 use self::{
     engine::{Request, ask, order},
     reconcile::{Kind, Standing, absent, changes, demoted, drained, standing, strangers},

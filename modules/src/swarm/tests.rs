@@ -3,7 +3,7 @@
 use std::{os::unix::net::UnixListener, sync::Arc, time::Duration};
 
 use camino::Utf8PathBuf;
-use feeder_cluster::{Cluster, Worker};
+use feeder_cluster::{Availability, Cluster, Worker};
 use feeder_plan::Mode;
 use feeder_remote::{Host, Local, RemoteError};
 use feeder_ui::Expected;
@@ -256,6 +256,36 @@ fn who_has_joined_and_is_not_seen_is_told() {
         told.starts_with("cluster01 has joined the swarm, and the managers do not see it ready"),
         "{told}"
     );
+}
+
+#[test]
+fn nodes_are_drained_and_activated_by_command() {
+    let engines = Engines::new();
+    let (text, master) = (lab("[swarm]\n"), engines.host("cluster00"));
+    let cluster = cluster(&text);
+    let swarm = cluster.swarm.as_ref().expect("it has a swarm");
+    let patience: Patience = Arc::new(|_| false);
+    let set = |names: &[&str], wanted| {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let results = super::availability::set(&cluster, swarm, &master, &patience, &names, wanted);
+        let told = |result: Result<bool, SwarmError>| match result {
+            Ok(changed) => changed.to_string(),
+            Err(error) => error.to_string(),
+        };
+        match results {
+            Ok(results) => results.into_iter().map(told).collect::<Vec<_>>().join(", "),
+            Err(error) => error.to_string(),
+        }
+    };
+    assert_eq!(set(&["cluster01"], Availability::Drain), "there is no swarm on cluster00");
+    engines.told(&text, &["cluster02"]);
+    assert_eq!(
+        set(&["cluster01", "cluster02"], Availability::Drain),
+        "true, cluster02 is not in the swarm"
+    );
+    assert_eq!(set(&["cluster01"], Availability::Drain), "false");
+    assert_eq!(engines.told(&text, &["cluster02"]).lines().count(), 1, "provisioning leaves it so");
+    assert_eq!(set(&["cluster00", "cluster01"], Availability::Active), "false, true");
 }
 
 #[test]
