@@ -15,6 +15,7 @@ mod network;
 mod nfs;
 mod part;
 mod provision;
+mod registry;
 mod ssd;
 mod ssd_boot;
 mod survey;

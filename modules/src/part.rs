@@ -4,7 +4,9 @@ use feeder_cluster::Cluster;
 use feeder_plan::Step;
 use sha2::{Digest, Sha256};
 
-use crate::{Layout, Survey, boot_server, docker, generation, network, nfs, ssd_boot, workers};
+use crate::{
+    Layout, Survey, boot_server, docker, generation, network, nfs, registry, ssd_boot, workers,
+};
 
 /// What modules look at.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +40,7 @@ pub static MODULES: &[Module] = &[
     nfs::part,
     workers::part,
     boot_server::part,
+    registry::part,
     docker::part,
     ssd_boot::part,
 ];

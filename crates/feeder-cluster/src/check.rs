@@ -9,10 +9,11 @@ use toml::de::DeTable;
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::read::{self, Fields};
 use crate::syntax::Syntax;
-use crate::value::{Invalid, address, name_server, subnet, user_name};
+use crate::value::{Invalid, address, name_server, subnet, upstream, user_name};
 use crate::{
     Availability, Board, ByteSize, Cluster, DhcpMode, DiskId, Docker, FileSystem, MacAddr, Master,
-    Network, NodeLabel, NodeName, Parsed, SdCard, Serial, Ssd, Swarm, Worker, rules, schema,
+    Network, NodeLabel, NodeName, Parsed, Registry, SdCard, Serial, Ssd, Swarm, Worker, rules,
+    schema,
 };
 
 /// What a file says, as far as it could be read: a value that is wrong or absent is None, so that the rest is still checked.
@@ -28,6 +29,11 @@ pub(crate) struct Draft {
     /// None when there is no such section, as for the others that may be absent.
     pub(crate) docker: Option<DraftDocker>,
     pub(crate) swarm: Option<DraftSwarm>,
+    pub(crate) registry: Option<DraftRegistry>,
+}
+
+pub(crate) struct DraftRegistry {
+    pub(crate) upstream: Option<Spanned<String>>,
 }
 
 pub(crate) struct DraftDocker {
@@ -106,6 +112,8 @@ fn read<'t>(root: &'t DeTable<'t>, end: usize, problems: &mut Vec<Diagnostic>) -
         managers: fields.whole("managers", managers, problems),
         master: fields.text("master", str::parse, problems),
     });
+    draft.registry = read::optional(root, &schema::REGISTRY, problems)
+        .map(|fields| DraftRegistry { upstream: fields.text("upstream", upstream, problems) });
     draft
 }
 
@@ -171,11 +179,16 @@ impl Draft {
         };
         let docker = match self.docker {
             Some(docker) => Some(docker.finish()?),
-            None => swarm.is_some().then(Docker::default),
+            None => (swarm.is_some() || self.registry.is_some()).then(Docker::default),
+        };
+        let registry = match self.registry {
+            Some(registry) => Some(Registry { upstream: registry.upstream?.into_inner() }),
+            None => None,
         };
         Some(Cluster {
             docker,
             swarm,
+            registry,
             name: self.name?.into_inner(),
             network: Network {
                 subnet: self.subnet?.into_inner(),

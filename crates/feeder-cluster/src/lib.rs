@@ -20,7 +20,7 @@ mod value;
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Position, Severity};
 pub use error::LoadError;
 pub use ipnet::Ipv4Net;
-pub use model::{Cluster, Docker, Master, Network, Node, Ssd, Swarm, Worker};
+pub use model::{Cluster, Docker, Master, Network, Node, Registry, Ssd, Swarm, Worker};
 pub use value::{
     Availability, Board, ByteSize, DhcpMode, DiskId, FileSystem, Invalid, MacAddr, NodeLabel,
     NodeName, SdCard, Serial,

@@ -22,12 +22,22 @@ pub struct Cluster {
     pub master: Master,
     /// The nodes without, in the order of the file. May be empty.
     pub workers: Vec<Worker>,
-    /// How Docker runs on all nodes, if it does. It does where there is a swarm.
+    /// How Docker runs on all nodes, if it does. It does where there is a swarm or a registry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub docker: Option<Docker>,
     /// The swarm that they form, if they do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub swarm: Option<Swarm>,
+    /// The registry on the master, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub registry: Option<Registry>,
+}
+
+/// A registry and a cache of images.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Registry {
+    /// The registry whose images are cached: `https://`, a host, and perhaps a port.
+    pub upstream: String,
 }
 
 /// How Docker runs.

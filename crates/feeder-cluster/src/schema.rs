@@ -310,7 +310,7 @@ pub const WORKER: Section = Section {
 pub const DOCKER: Section = Section {
     name: "docker",
     occurs: Occurs::AtMostOnce,
-    doc: "With this section, or with `[swarm]`, Docker runs on all nodes; without either, on none. Its images and \
+    doc: "With this section, `[swarm]` or `[registry]`, Docker runs on all nodes; without any, on none. Its images and \
           containers lie on a worker's state image, which `state` must have room for \
           ([modules/src/docker](../modules/src/docker/README.md)).",
     keys: &[text(
@@ -355,5 +355,23 @@ pub const SWARM: Section = Section {
     ],
 };
 
+/// `[registry]`
+pub const REGISTRY: Section = Section {
+    name: "registry",
+    occurs: Occurs::AtMostOnce,
+    doc: "With this section the master has a registry for the cluster's own images, and a cache of everybody's, so that \
+          N workers fetch an image once over the internet. Docker comes with it \
+          ([modules/src/registry](../modules/src/registry/README.md)).",
+    keys: &[text(
+        "upstream",
+        Default("https://registry-1.docker.io"),
+        Like(r"^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?$"),
+        r#""https://registry-1.docker.io""#,
+        "the registry whose images are cached: `https://`, a host, and a port if it is not 443. Engines ask the cache for \
+         images that are named without a registry, as those of Docker's own are.",
+    )],
+};
+
 /// The sections in the order in which they are documented.
-pub const SECTIONS: [&Section; 7] = [&CLUSTER, &NETWORK, &MASTER, &SSD, &WORKER, &DOCKER, &SWARM];
+pub const SECTIONS: [&Section; 8] =
+    [&CLUSTER, &NETWORK, &MASTER, &SSD, &WORKER, &DOCKER, &SWARM, &REGISTRY];

@@ -80,6 +80,7 @@ fn an_editor_accepts_what_the_reader_accepts_and_refuses_what_it_can_see() {
         "label-odd",
         "mac-short",
         "name-capital",
+        "registry-upstream",
         "section-missing",
         "section-nobody-knows",
         "section-single-brackets",

@@ -111,6 +111,7 @@ fn cluster() -> impl Strategy<Value = Cluster> {
                 workers,
                 docker,
                 swarm,
+                registry: None,
             }
         },
     )

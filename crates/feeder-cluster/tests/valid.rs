@@ -81,7 +81,10 @@ fn a_swarm_brings_docker_and_neither_is_there_unasked() {
     let of = |name: &str| swarm.worker(name).unwrap().labels.clone();
     assert_eq!((of("cluster01"), of("cluster02")), (vec![], vec!["disk=none".parse().unwrap()]));
     assert_eq!(swarm.swarm, Some(Swarm { managers: 3, master: Some(Availability::Drain) }));
-    assert_eq!(parse(&format!("{text}[docker]\n"), "x").unwrap().cluster.docker, swarm.docker);
+    assert_eq!(lab("[docker]\n").docker, swarm.docker);
+    let registry = lab("[registry]\n");
+    assert_eq!((registry.docker, registry.swarm), (Some(Docker::default()), None));
+    assert_eq!(registry.registry.unwrap().upstream, "https://registry-1.docker.io");
 }
 
 #[test]

@@ -52,22 +52,21 @@ pub(crate) struct Settled {
     pub(crate) notes: Vec<String>,
 }
 
+/// What came of an attempt to reach a node.
+pub(crate) type Connected = Result<Box<dyn Host>, RemoteError>;
+
 /// The way to the nodes.
 pub(crate) struct Reach<'a> {
     /// The master.
     pub(crate) master: &'a dyn Host,
     /// A worker, if it answers now.
-    pub(crate) worker: &'a (dyn Fn(&Worker) -> Result<Box<dyn Host>, RemoteError> + Sync),
+    pub(crate) worker: &'a (dyn Fn(&Worker) -> Connected + Sync),
     /// Whether to go on waiting for a node.
     pub(crate) patience: &'a Patience,
 }
 
 /// The ways over SSH.
-pub(crate) fn over_ssh(
-    cluster: &Cluster,
-    access: &crate::Access,
-    worker: &Worker,
-) -> Result<Box<dyn Host>, RemoteError> {
+pub(crate) fn over_ssh(cluster: &Cluster, access: &crate::Access, worker: &Worker) -> Connected {
     let name = worker.name.as_str();
     let Some(mut options) = access.node(cluster, name) else {
         return Err(RemoteError::GaveUp {

@@ -8,6 +8,7 @@ mod mac;
 mod name;
 mod serial;
 mod size;
+mod upstream;
 
 pub(crate) use address::{address, name_server, subnet};
 pub use board::{Availability, Board, DhcpMode, FileSystem, SdCard};
@@ -18,6 +19,7 @@ pub use name::NodeName;
 pub(crate) use name::user_name;
 pub use serial::Serial;
 pub use size::ByteSize;
+pub(crate) use upstream::upstream;
 
 /// A value that cannot be what it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
