@@ -5,6 +5,8 @@ use feeder_plan::RunError;
 use feeder_remote::RemoteError;
 use feeder_ui::{Exit, Expected};
 
+use crate::SwarmError;
+
 /// Why provisioning did not come to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum ProvisionError {
@@ -114,6 +116,9 @@ pub enum ProvisionError {
     /// Asking, changing or verifying failed.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// The master is as wanted, and its swarm is not.
+    #[error(transparent)]
+    Swarm(#[from] SwarmError),
     /// Keys could not be recorded on this machine.
     #[error("cannot record host keys in {path}: {source}")]
     KnownHosts {
@@ -130,6 +135,7 @@ impl Expected for ProvisionError {
             Self::Remote(error) => error.exit(),
             Self::Unreachable { source, .. } => source.exit(),
             Self::Run(error) => error.exit(),
+            Self::Swarm(error) => error.exit(),
             Self::Unsuitable { .. }
             | Self::NotAgreed { .. }
             | Self::AgreedToAnother { .. }
@@ -152,6 +158,7 @@ impl Expected for ProvisionError {
             Self::Remote(error) => error.hint(),
             Self::Unreachable { source, .. } => source.hint(),
             Self::Run(error) => error.hint(),
+            Self::Swarm(error) => error.hint(),
             Self::NewAddress { .. } => Some(
                 "it takes its old address back by itself within five minutes; check `address`, `subnet` and `gateway` in cluster.toml".into(),
             ),

@@ -6,6 +6,7 @@
 
 mod access;
 mod boot_server;
+mod docker;
 mod error;
 mod generation;
 mod known_hosts;
@@ -14,9 +15,11 @@ mod network;
 mod nfs;
 mod part;
 mod provision;
+mod registry;
 mod ssd;
 mod ssd_boot;
 mod survey;
+mod swarm;
 mod template;
 mod workers;
 
@@ -28,3 +31,4 @@ pub use provision::{Permits, Provisioned, provision, steps};
 pub use ssd::{ssd_finish, ssd_status};
 pub use ssd_boot::{Card, Disk, Disks, MoveState, SsdStatus};
 pub use survey::Survey;
+pub use swarm::{SwarmError, set_availability};

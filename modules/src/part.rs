@@ -4,7 +4,9 @@ use feeder_cluster::Cluster;
 use feeder_plan::Step;
 use sha2::{Digest, Sha256};
 
-use crate::{Layout, Survey, boot_server, generation, network, nfs, ssd_boot, workers};
+use crate::{
+    Layout, Survey, boot_server, docker, generation, network, nfs, registry, ssd_boot, workers,
+};
 
 /// What modules look at.
 #[derive(Debug, Clone, Copy)]
@@ -32,8 +34,16 @@ pub struct Part {
 pub type Module = fn(&Site<'_>) -> Part;
 
 /// All modules, in the order in which they are applied.
-pub static MODULES: &[Module] =
-    &[network::part, generation::part, nfs::part, workers::part, boot_server::part, ssd_boot::part];
+pub static MODULES: &[Module] = &[
+    network::part,
+    generation::part,
+    nfs::part,
+    workers::part,
+    boot_server::part,
+    registry::part,
+    docker::part,
+    ssd_boot::part,
+];
 
 /// SHA-256 of a text, as hex: what `sha256sum` prints for a file that holds it.
 pub(crate) fn digest(text: &str) -> String {

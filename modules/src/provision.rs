@@ -3,12 +3,13 @@
 use std::time::Instant;
 
 use feeder_cluster::Cluster;
-use feeder_plan::{ApplyEvent, HostPlan, Mode, Report, Step, apply, gather, plan, run};
+use feeder_plan::{ApplyEvent, HostPlan, Mode, Report, Step, StepPlan, apply, gather, plan, run};
 use feeder_remote::{Host, POWER_OFF, REBOOT, RemoteError, Ssh, later, wait_until_reachable};
 
 use crate::{
     Access, Disk, Layout, MODULES, Part, ProvisionError, Site, Survey, known_hosts, network,
     ssd_boot::{self, Script, Way},
+    swarm,
 };
 
 /// The verb of one restart by which the firmware reads `tryboot.txt` in place of `config.txt`.
@@ -72,7 +73,8 @@ pub fn steps(site: &Site<'_>) -> Vec<Step> {
     steps
 }
 
-/// Compares the master with the cluster and, with [`Mode::Apply`], changes what differs and verifies it.
+/// Compares the cluster with its description and, with [`Mode::Apply`], changes what differs and verifies it: the master, and then
+/// the swarm that it forms with those workers that answer.
 ///
 /// The master is tried at [`Access::first_contact`] if there is one, then at its own address. Its address is changed under a dead man's
 /// switch: unless it is reached at the new one, it takes the old one back. A move to an SSD comes last and restarts it.
@@ -86,6 +88,31 @@ pub fn provision(
     permits: &mut Permits<'_>,
     events: &mut dyn FnMut(ApplyEvent<'_>),
 ) -> Result<Provisioned, ProvisionError> {
+    let (host, mut done) = provision_master(cluster, access, mode, permits, events)?;
+    let Some(wanted) = &cluster.swarm else { return Ok(done) };
+    let reach = swarm::Reach {
+        master: &host,
+        worker: &|worker| swarm::over_ssh(cluster, access, worker),
+        patience: &access.patience,
+    };
+    let settled = swarm::settle(cluster, wanted, &reach, mode, events)?;
+    if mode == Mode::Apply {
+        done.changed += settled.changes.len();
+    }
+    done.plan.as_wanted += settled.as_wanted;
+    done.plan.steps.push(StepPlan::elsewhere(swarm::NAME, settled.changes));
+    done.notes.extend(settled.notes);
+    Ok(done)
+}
+
+/// Everything but the swarm; the connection leads to where the master is in the end.
+fn provision_master(
+    cluster: &Cluster,
+    access: &Access,
+    mode: Mode,
+    permits: &mut Permits<'_>,
+    events: &mut dyn FnMut(ApplyEvent<'_>),
+) -> Result<(Ssh, Provisioned), ProvisionError> {
     let layout = Layout::default();
     let mut host = connect(cluster, access)?;
     let survey = Survey::take(&host, cluster.master.ssd.as_ref())?;
@@ -99,12 +126,12 @@ pub fn provision(
     let first = plan(&steps, &gather(&host, &steps).map_err(feeder_plan::RunError::from)?)
         .about(format!("master, {}", cluster.master.address));
     if mode == Mode::Plan {
-        return Ok(Provisioned { plan: first, changed: 0, notes });
+        return Ok((host, Provisioned { plan: first, changed: 0, notes }));
     }
     if first.is_empty() {
         // The user's file may be new even when the master is not.
         record_keys(&host, &site, access)?;
-        return Ok(Provisioned { plan: first, changed: 0, notes });
+        return Ok((host, Provisioned { plan: first, changed: 0, notes }));
     }
     agreed(&site, permits)?;
     let mut changed = 0;
@@ -128,7 +155,7 @@ pub fn provision(
         host = move_to_ssd(host, &site, access, events)?;
         changed += 1 + applied(run(&host, &steps, Mode::Apply, events)?);
     }
-    Ok(Provisioned { plan: first, changed, notes })
+    Ok((host, Provisioned { plan: first, changed, notes }))
 }
 
 fn applied(report: Report) -> usize {

@@ -9,6 +9,7 @@ mod sabotage;
 mod ssd_boot;
 mod ssd_crash;
 mod ssd_faults;
+mod swarm;
 
 use feeder_scenario::{Lab, Mutation, Scenario};
 
@@ -17,6 +18,7 @@ pub static SCENARIOS: &[Scenario<Lab>] = &[
     netboot::NETBOOT,
     sabotage::SABOTAGE,
     network_manager::NETWORK_MANAGER,
+    swarm::SWARM,
     ssd_boot::SSD_BOOT,
     ssd_faults::SSD_FAULTS,
     ssd_crash::SSD_CRASH,

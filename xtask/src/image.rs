@@ -5,7 +5,7 @@ use std::io;
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::{Args, Subcommand};
 use feeder_host::{Consent, Need};
-use feeder_image::{ImageError, Lock, Mirror, PackageSet, Recipe};
+use feeder_image::{Container, ContainerRecipe, ImageError, Lock, Mirror, PackageSet, Recipe};
 use feeder_store::Store;
 use feeder_ui::{Exit, Expected, plural, size};
 use serde::Serialize;
@@ -15,6 +15,7 @@ use crate::{Context, Outcome, Run, format::Format};
 /// Where package sets, recipes and locks are, below the repository.
 const SETS: &str = "fixtures/packages";
 const RECIPES: &str = "fixtures/recipes";
+const CONTAINERS: &str = "fixtures/containers";
 const LOCK: &str = "fixtures/locks/trixie-arm64.lock";
 
 /// Lock packages and build disk images from what is locked
@@ -47,6 +48,14 @@ enum Verb {
         #[arg(default_value = "master-sd")]
         recipe: String,
     },
+    /// Fetch what the lock names and build an image for containers, unless the store has it
+    ///
+    /// The result is an archive that `docker load` takes, and an OCI image layout at the same time.
+    Container {
+        /// The recipe: a file in fixtures/containers, without .toml
+        #[arg(default_value = "web")]
+        recipe: String,
+    },
     /// List the recipes, and the package sets that are locked
     List,
 }
@@ -64,9 +73,10 @@ impl Expected for NotWritten {
 
 /// There is no such recipe.
 #[derive(Debug, thiserror::Error)]
-#[error("there is no recipe `{name}` in {RECIPES}")]
+#[error("there is no recipe `{name}` in {dir}")]
 struct NoRecipe {
     name: String,
+    dir: &'static str,
     known: Vec<String>,
 }
 
@@ -96,8 +106,16 @@ struct Built {
 }
 
 #[derive(Serialize)]
+struct Contained {
+    digest: String,
+    archive: Utf8PathBuf,
+    tag: String,
+}
+
+#[derive(Serialize)]
 struct Listed {
     recipes: Vec<String>,
+    containers: Vec<String>,
     suite: String,
     release_date: String,
     sets: Vec<Set>,
@@ -115,6 +133,7 @@ impl Run for Image {
         match &self.verb {
             Verb::Lock => self.lock(context),
             Verb::Build { recipe } => self.build(context, recipe),
+            Verb::Container { recipe } => self.container(context, recipe),
             Verb::List => self.list(context),
         }
     }
@@ -145,16 +164,8 @@ impl Image {
     }
 
     fn build(&self, context: &Context, name: &str) -> Outcome {
-        let known = recipes(&context.root.join(RECIPES));
-        if !known.iter().any(|recipe| recipe == name) {
-            return Err(NoRecipe { name: name.to_owned(), known }.into());
-        }
-        let recipe = Recipe::load(&context.root.join(RECIPES).join(name).with_extension("toml"))?;
-        let lock = Lock::load(&context.root.join(LOCK)).map_err(ImageError::from)?;
-        lock.check(&PackageSet::load_dir(&context.root.join(SETS))?).map_err(ImageError::from)?;
-        self.tools(context)?;
-        let store = Store::open(&Store::default_root()).map_err(ImageError::from)?;
-        feeder_image::fetch(&store, &lock, &self.mirror()?, &context.progress)?;
+        let recipe = Recipe::load(&found(context, RECIPES, name)?)?;
+        let (store, lock) = self.fetched(context)?;
         let image = feeder_image::build(&store, &recipe, &lock, &context.progress)?;
         let built =
             Built { digest: image.digest.to_string(), disk: image.disk, ssh_key: image.ssh_key };
@@ -162,6 +173,27 @@ impl Image {
             format!("disk     {}\nssh key  {}\n", built.disk, built.ssh_key)
         })?;
         Ok(Exit::Ok)
+    }
+
+    fn container(&self, context: &Context, name: &str) -> Outcome {
+        let recipe = ContainerRecipe::load(&found(context, CONTAINERS, name)?)?;
+        let (store, lock) = self.fetched(context)?;
+        let Container { archive, tag, digest } = feeder_image::container(&store, &recipe, &lock)?;
+        let built = Contained { digest: digest.to_string(), archive, tag };
+        self.format.print(&built, |built| {
+            format!("archive  {}\ntag      {}\n", built.archive, built.tag)
+        })?;
+        Ok(Exit::Ok)
+    }
+
+    /// The store with everything in it that the lock names.
+    fn fetched(&self, context: &Context) -> Result<(Store, Lock), Box<dyn Expected>> {
+        let lock = Lock::load(&context.root.join(LOCK)).map_err(ImageError::from)?;
+        lock.check(&PackageSet::load_dir(&context.root.join(SETS))?).map_err(ImageError::from)?;
+        self.tools(context)?;
+        let store = Store::open(&Store::default_root()).map_err(ImageError::from)?;
+        feeder_image::fetch(&store, &lock, &self.mirror()?, &context.progress)?;
+        Ok((store, lock))
     }
 
     fn list(&self, context: &Context) -> Outcome {
@@ -173,6 +205,7 @@ impl Image {
         };
         let listed = Listed {
             recipes: recipes(&context.root.join(RECIPES)),
+            containers: recipes(&context.root.join(CONTAINERS)),
             suite: lock.suite.clone(),
             release_date: lock.release_date.to_string(),
             sets: lock.set_names().map(set).collect::<Result<_, ImageError>>()?,
@@ -188,6 +221,15 @@ impl Image {
     fn mirror(&self) -> Result<Mirror, ImageError> {
         Ok(Mirror::choose(self.mirror.as_deref())?)
     }
+}
+
+/// The file of a recipe.
+fn found(context: &Context, dir: &'static str, name: &str) -> Result<Utf8PathBuf, NoRecipe> {
+    let known = recipes(&context.root.join(dir));
+    if known.iter().any(|recipe| recipe == name) {
+        return Ok(context.root.join(dir).join(name).with_extension("toml"));
+    }
+    Err(NoRecipe { name: name.to_owned(), dir, known })
 }
 
 /// The names of the recipes in a directory, sorted.
@@ -208,11 +250,14 @@ fn replace(file: &Utf8Path, text: &str) -> io::Result<()> {
 }
 
 fn table(listed: &Listed) -> String {
-    let recipes: String = listed.recipes.iter().map(|name| format!("recipe  {name}\n")).collect();
+    let names = |kind: &str, names: &[String]| -> String {
+        names.iter().map(|name| format!("{kind:<10}{name}\n")).collect()
+    };
+    let recipes = names("recipe", &listed.recipes) + &names("container", &listed.containers);
     let row = |set: &Set| {
         let (packages, bytes) = (plural(set.packages, "package"), size(set.bytes));
-        format!("set     {:<12} {packages:>13}  {bytes:>9}\n", set.name)
+        format!("set       {:<16} {packages:>13}  {bytes:>9}\n", set.name)
     };
     let sets: String = listed.sets.iter().map(row).collect();
-    format!("{recipes}{sets}lock    {} as of {}\n", listed.suite, listed.release_date)
+    format!("{recipes}{sets}lock      {} as of {}\n", listed.suite, listed.release_date)
 }

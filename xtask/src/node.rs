@@ -3,6 +3,8 @@
 use std::{ffi::OsString, time::Duration};
 
 use clap::{Args, Subcommand};
+use feeder_cluster::Availability;
+use feeder_modules::set_availability;
 use feeder_nodes::{
     Choice, Logs, PowerError, Stagger, Target, choose, in_parallel, script_of, stream,
 };
@@ -28,6 +30,8 @@ enum Command {
     Logs(Journal),
     Reboot(Reboot),
     Halt(Halt),
+    Drain(Drain),
+    Activate(Activate),
 }
 
 /// Which nodes.
@@ -140,6 +144,28 @@ struct Halt {
     format: Format,
 }
 
+/// Let nodes of the swarm give their tasks away, and wait until none runs there
+///
+/// They take none until they are activated, whatever restarts meanwhile. Provisioning leaves them so.
+#[derive(Debug, Args)]
+struct Drain {
+    #[command(flatten)]
+    chosen: Chosen,
+    /// The form of the result on stdout
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// Let nodes of the swarm take tasks again
+#[derive(Debug, Args)]
+struct Activate {
+    #[command(flatten)]
+    chosen: Chosen,
+    /// The form of the result on stdout
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
 /// What became of one node, for programs.
 #[derive(Debug, Serialize)]
 struct Told {
@@ -187,6 +213,12 @@ impl Run for Node {
             Command::Logs(command) => command.run(context),
             Command::Reboot(command) => command.run(context),
             Command::Halt(command) => command.run(context),
+            Command::Drain(Drain { chosen, format }) => {
+                available(context, chosen, format, Availability::Drain)
+            }
+            Command::Activate(Activate { chosen, format }) => {
+                available(context, chosen, format, Availability::Active)
+            }
         }
     }
 }
@@ -282,6 +314,22 @@ impl Run for Halt {
             format!("{} switched off\n", count(told))
         })
     }
+}
+
+/// Makes nodes take tasks or not.
+fn available(context: &Context, chosen: Chosen, format: Format, wanted: Availability) -> Outcome {
+    let (cluster, access) = chosen.reach.prepare(context)?;
+    let choice = Choice { names: chosen.names, workers: chosen.workers, all: chosen.all };
+    let targets = choose(&cluster, &access, &choice)?;
+    let names: Vec<String> = targets.iter().map(|target| target.name.clone()).collect();
+    let results = set_availability(&cluster, &access, &names, wanted)?;
+    let told: Vec<Told> = targets
+        .iter()
+        .zip(results)
+        .map(|(target, result)| told(target, None, result.map(drop)))
+        .collect();
+    let verb = if wanted == Availability::Drain { "drained" } else { "activated" };
+    finish(context, format, &told, |told| format!("{} {verb}\n", count(told)))
 }
 
 /// Runs a script on nodes, and shows each line as it comes, behind the node's name when there are several.

@@ -9,10 +9,11 @@ use toml::de::DeTable;
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::read::{self, Fields};
 use crate::syntax::Syntax;
-use crate::value::{address, name_server, subnet, user_name};
+use crate::value::{Invalid, address, name_server, subnet, upstream, user_name};
 use crate::{
-    Board, ByteSize, Cluster, DhcpMode, DiskId, FileSystem, MacAddr, Master, Network, NodeName,
-    Parsed, SdCard, Serial, Ssd, Worker, rules, schema,
+    Availability, Board, ByteSize, Cluster, DhcpMode, DiskId, Docker, FileSystem, MacAddr, Master,
+    Network, NodeLabel, NodeName, Parsed, Registry, SdCard, Serial, Ssd, Swarm, Worker, rules,
+    schema,
 };
 
 /// What a file says, as far as it could be read: a value that is wrong or absent is None, so that the rest is still checked.
@@ -25,6 +26,24 @@ pub(crate) struct Draft {
     pub(crate) dhcp: Option<Spanned<DhcpMode>>,
     pub(crate) master: Option<DraftMaster>,
     pub(crate) workers: Vec<DraftWorker>,
+    /// None when there is no such section, as for the others that may be absent.
+    pub(crate) docker: Option<DraftDocker>,
+    pub(crate) swarm: Option<DraftSwarm>,
+    pub(crate) registry: Option<DraftRegistry>,
+}
+
+pub(crate) struct DraftRegistry {
+    pub(crate) upstream: Option<Spanned<String>>,
+}
+
+pub(crate) struct DraftDocker {
+    pub(crate) log_size: Option<Spanned<ByteSize>>,
+}
+
+pub(crate) struct DraftSwarm {
+    pub(crate) managers: Option<Spanned<usize>>,
+    /// Also None when it is not given.
+    pub(crate) master: Option<Spanned<Availability>>,
 }
 
 pub(crate) struct DraftMaster {
@@ -32,6 +51,7 @@ pub(crate) struct DraftMaster {
     pub(crate) address: Option<Spanned<Ipv4Addr>>,
     pub(crate) board: Option<Spanned<Board>>,
     pub(crate) user: Option<Spanned<String>>,
+    pub(crate) labels: Option<Vec<Spanned<NodeLabel>>>,
     /// None when there is no such section; then the master stays where it is.
     pub(crate) ssd: Option<DraftSsd>,
 }
@@ -49,6 +69,7 @@ pub(crate) struct DraftWorker {
     pub(crate) address: Option<Spanned<Ipv4Addr>>,
     pub(crate) board: Option<Spanned<Board>>,
     pub(crate) state: Option<Spanned<ByteSize>>,
+    pub(crate) labels: Option<Vec<Spanned<NodeLabel>>>,
 }
 
 pub(crate) fn check(text: &str, file: &str) -> Result<Parsed, Diagnostics> {
@@ -85,7 +106,31 @@ fn read<'t>(root: &'t DeTable<'t>, end: usize, problems: &mut Vec<Diagnostic>) -
         read::single(root, &schema::MASTER, end, problems).map(|fields| master(&fields, problems));
     let workers = read::repeated(root, &schema::WORKER, problems);
     draft.workers = workers.iter().map(|fields| worker(fields, problems)).collect();
+    draft.docker =
+        read::optional(root, &schema::DOCKER, problems).map(|fields| docker(&fields, problems));
+    draft.swarm = read::optional(root, &schema::SWARM, problems).map(|fields| DraftSwarm {
+        managers: fields.whole("managers", managers, problems),
+        master: fields.text("master", str::parse, problems),
+    });
+    draft.registry = read::optional(root, &schema::REGISTRY, problems)
+        .map(|fields| DraftRegistry { upstream: fields.text("upstream", upstream, problems) });
     draft
+}
+
+fn docker(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> DraftDocker {
+    let size = |text: &str| text.parse().and_then(ByteSize::of_log_file);
+    DraftDocker { log_size: fields.text("log-size", size, problems) }
+}
+
+/// Managers decide by majority: an even number of them survives no more losses than one fewer.
+fn managers(number: u64) -> Result<usize, Invalid> {
+    match number {
+        1 | 3 | 5 | 7 => Ok(number as usize),
+        _ => {
+            let why = "1, 3, 5 and 7 are: more than half must be alive, and more make it slow";
+            Err(Invalid::new(&number.to_string(), "a number of managers", why))
+        }
+    }
 }
 
 fn master(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> DraftMaster {
@@ -94,6 +139,7 @@ fn master(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> DraftMaster {
         address: fields.text("address", address, problems),
         board: fields.text("board", str::parse, problems),
         user: fields.text("user", user_name, problems),
+        labels: fields.texts("labels", str::parse, problems),
         ssd: fields.nested(&schema::SSD, problems).map(|fields| DraftSsd {
             disk: fields.text("disk", str::parse, problems),
             file_system: fields.text("file-system", str::parse, problems),
@@ -114,6 +160,7 @@ fn worker(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> DraftWorker {
             |text| text.parse().and_then(ByteSize::of_state_image),
             problems,
         ),
+        labels: fields.texts("labels", str::parse, problems),
     }
 }
 
@@ -126,7 +173,22 @@ impl Draft {
             Some(servers) => servers.into_iter().map(Spanned::into_inner).collect(),
             None => vec![gateway],
         };
+        let swarm = match self.swarm {
+            Some(swarm) => Some(swarm.finish()?),
+            None => None,
+        };
+        let docker = match self.docker {
+            Some(docker) => Some(docker.finish()?),
+            None => (swarm.is_some() || self.registry.is_some()).then(Docker::default),
+        };
+        let registry = match self.registry {
+            Some(registry) => Some(Registry { upstream: registry.upstream?.into_inner() }),
+            None => None,
+        };
         Some(Cluster {
+            docker,
+            swarm,
+            registry,
             name: self.name?.into_inner(),
             network: Network {
                 subnet: self.subnet?.into_inner(),
@@ -139,6 +201,7 @@ impl Draft {
                 address: master.address?.into_inner(),
                 board: master.board?.into_inner(),
                 user: master.user?.into_inner(),
+                labels: plain(master.labels),
                 ssd: match master.ssd {
                     Some(ssd) => Some(ssd.finish()?),
                     None => None,
@@ -147,6 +210,26 @@ impl Draft {
             workers: self.workers.into_iter().map(DraftWorker::finish).collect::<Option<_>>()?,
         })
     }
+}
+
+impl DraftDocker {
+    fn finish(self) -> Option<Docker> {
+        Some(Docker { log_size: self.log_size?.into_inner() })
+    }
+}
+
+impl DraftSwarm {
+    fn finish(self) -> Option<Swarm> {
+        Some(Swarm {
+            managers: self.managers?.into_inner(),
+            master: self.master.map(Spanned::into_inner),
+        })
+    }
+}
+
+/// What a list says that may be absent. One of which a value is wrong has been reported, and nothing is made of it.
+fn plain<T>(list: Option<Vec<Spanned<T>>>) -> Vec<T> {
+    list.into_iter().flatten().map(Spanned::into_inner).collect()
 }
 
 impl DraftSsd {
@@ -168,6 +251,7 @@ impl DraftWorker {
             address: self.address?.into_inner(),
             board: self.board?.into_inner(),
             state_size: self.state?.into_inner(),
+            labels: plain(self.labels),
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::schema::{Key, Kind, Presence, SECTIONS, Section, Shape};
+use crate::schema::{Key, Kind, Occurs, Presence, SECTIONS, Section, Shape};
 
 /// What the page says before it goes through the sections.
 const HEAD: &str = include_str!("describe/head.md");
@@ -40,8 +40,11 @@ const TAIL: &str = "\nThis page is written by `cargo xtask tidy --fix` from `cra
 pub fn json_schema() -> String {
     let top: Vec<&Section> =
         SECTIONS.into_iter().filter(|section| !section.name.contains('.')).collect();
-    let required: Vec<&str> =
-        top.iter().filter(|section| !section.repeated).map(|section| section.name).collect();
+    let required: Vec<&str> = top
+        .iter()
+        .filter(|section| section.occurs == Occurs::Once)
+        .map(|section| section.name)
+        .collect();
     let schema = json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "cluster.toml",
@@ -77,7 +80,7 @@ fn section_schema(section: &Section) -> Value {
         "required": required,
         "additionalProperties": false,
     });
-    if section.repeated {
+    if section.occurs == Occurs::Repeatedly {
         json!({ "type": "array", "description": section.doc, "items": table })
     } else {
         table
@@ -85,18 +88,21 @@ fn section_schema(section: &Section) -> Value {
 }
 
 fn key_schema(key: &Key) -> Value {
-    let mut text = json!({ "type": "string" });
-    match key.shape {
-        Shape::OneOf(names) => text["enum"] = json!(names),
-        Shape::Like(pattern) => text["pattern"] = json!(pattern),
-    }
+    let one = match key.shape {
+        Shape::OneOf(names) => json!({ "type": "string", "enum": names }),
+        Shape::Like(pattern) => json!({ "type": "string", "pattern": pattern }),
+        Shape::Among(numbers) => json!({ "type": "integer", "enum": numbers }),
+    };
     let mut schema = match key.kind {
-        Kind::Text => text,
-        Kind::Texts => json!({ "type": "array", "items": text, "minItems": 1 }),
+        Kind::Text | Kind::Whole => one,
+        Kind::Texts => json!({ "type": "array", "items": one, "minItems": 1 }),
     };
     schema["description"] = json!(capitalised(key.doc));
     if let Presence::Default(text) = key.presence {
-        schema["default"] = json!(text);
+        schema["default"] = match (key.kind, text.parse::<u64>()) {
+            (Kind::Whole, Ok(number)) => json!(number),
+            _ => json!(text),
+        };
     }
     schema
 }

@@ -20,9 +20,10 @@ mod value;
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Position, Severity};
 pub use error::LoadError;
 pub use ipnet::Ipv4Net;
-pub use model::{Cluster, Master, Network, Node, Ssd, Worker};
+pub use model::{Cluster, Docker, Master, Network, Node, Registry, Ssd, Swarm, Worker};
 pub use value::{
-    Board, ByteSize, DhcpMode, DiskId, FileSystem, Invalid, MacAddr, NodeName, SdCard, Serial,
+    Availability, Board, ByteSize, DhcpMode, DiskId, FileSystem, Invalid, MacAddr, NodeLabel,
+    NodeName, SdCard, Serial,
 };
 
 use camino::Utf8Path;

@@ -6,7 +6,10 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use serde::Serialize;
 
-use crate::{Board, ByteSize, DhcpMode, DiskId, FileSystem, MacAddr, NodeName, SdCard, Serial};
+use crate::{
+    Availability, Board, ByteSize, DhcpMode, DiskId, FileSystem, MacAddr, NodeLabel, NodeName,
+    SdCard, Serial,
+};
 
 /// A whole cluster. Names, MAC addresses, serials and addresses are each unique in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -19,6 +22,46 @@ pub struct Cluster {
     pub master: Master,
     /// The nodes without, in the order of the file. May be empty.
     pub workers: Vec<Worker>,
+    /// How Docker runs on all nodes, if it does. It does where there is a swarm or a registry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub docker: Option<Docker>,
+    /// The swarm that they form, if they do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub swarm: Option<Swarm>,
+    /// The registry on the master, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub registry: Option<Registry>,
+}
+
+/// A registry and a cache of images.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Registry {
+    /// The registry whose images are cached: `https://`, a host, and perhaps a port.
+    pub upstream: String,
+}
+
+/// How Docker runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Docker {
+    /// The size at which the next log file of a container is begun.
+    pub log_size: ByteSize,
+}
+
+impl Default for Docker {
+    fn default() -> Self {
+        Self { log_size: ByteSize::mib(10) }
+    }
+}
+
+/// A swarm of all nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Swarm {
+    /// How many nodes manage it; odd, and no more than there are.
+    pub managers: usize,
+    /// Whether the master takes tasks, when that is not left to commands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub master: Option<Availability>,
 }
 
 /// The segment that master and workers share.
@@ -45,6 +88,9 @@ pub struct Master {
     pub board: Board,
     /// Who logs in over SSH.
     pub user: String,
+    /// Its labels in the swarm, no two of one name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<NodeLabel>,
     /// Where it moves to from its SD card, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ssd: Option<Ssd>,
@@ -78,6 +124,9 @@ pub struct Worker {
     /// The size of the image that holds what it writes.
     #[serde(rename = "state")]
     pub state_size: ByteSize,
+    /// Its labels in the swarm, no two of one name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<NodeLabel>,
 }
 
 /// What master and workers have in common.
@@ -89,6 +138,8 @@ pub struct Node<'a> {
     pub address: Ipv4Addr,
     /// Its model.
     pub board: Board,
+    /// Its labels in the swarm.
+    pub labels: &'a [NodeLabel],
 }
 
 impl Worker {
@@ -114,13 +165,14 @@ impl Cluster {
 
     /// The master, then the workers in the order of the file.
     pub fn nodes(&self) -> impl Iterator<Item = Node<'_>> {
-        let Master { name, address, board, .. } = &self.master;
+        let Master { name, address, board, labels, .. } = &self.master;
         let workers = self.workers.iter().map(|worker| Node {
             name: &worker.name,
             address: worker.address,
             board: worker.board,
+            labels: &worker.labels,
         });
-        std::iter::once(Node { name, address: *address, board: *board }).chain(workers)
+        std::iter::once(Node { name, address: *address, board: *board, labels }).chain(workers)
     }
 
     /// The address of the master or worker of that name.

@@ -11,6 +11,7 @@ use crate::value::{Invalid, shown};
 
 const STRING: &str = "a string";
 const STRINGS: &str = "an array of strings";
+const WHOLE: &str = "a whole number";
 
 /// One table of the file that has a section's name.
 pub(crate) struct Fields<'t> {
@@ -94,6 +95,15 @@ fn one<'t>(
         return None;
     }
     Fields::open(section, value, problems)
+}
+
+/// The table of a section that may be absent.
+pub(crate) fn optional<'t>(
+    root: &'t DeTable<'t>,
+    section: &'static Section,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<Fields<'t>> {
+    one(section, root.get(section.name)?, problems)
 }
 
 /// The tables of a section that may stand any number of times.
@@ -191,6 +201,42 @@ impl<'t> Fields<'t> {
         values.into_iter().collect()
     }
 
+    /// The value of a key that takes a whole number, judged by `fits`; None as for [`Self::text`].
+    pub(crate) fn whole<T>(
+        &self,
+        name: &str,
+        fits: impl Fn(u64) -> Result<T, Invalid>,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Option<Spanned<T>> {
+        let key = self.declared(name, Kind::Whole);
+        let (span, number) = match self.table.get(name) {
+            Some(value) => {
+                let number = value.get_ref().as_integer();
+                let number = number
+                    .and_then(|number| u64::from_str_radix(number.as_str(), number.radix()).ok());
+                let Some(number) = number else {
+                    problems.push(wrong_type(key, value, WHOLE));
+                    return None;
+                };
+                (value.span(), number)
+            }
+            None => {
+                let default = self.absent(key, problems)?;
+                let number = default
+                    .parse()
+                    .unwrap_or_else(|error| panic!("the default of `{name}`: {error}"));
+                (self.span.clone(), number)
+            }
+        };
+        match fits(number) {
+            Ok(value) => Some(Spanned::new(span, value)),
+            Err(invalid) => {
+                problems.push(refused(invalid, span));
+                None
+            }
+        }
+    }
+
     /// The table of a section that lies within this one; None when it is absent, which is no mistake.
     pub(crate) fn nested(
         &self,
@@ -251,14 +297,15 @@ fn parsed<T>(
     };
     match parse(text) {
         Ok(parsed) => Some(Spanned::new(value.span(), parsed)),
-        Err(Invalid { value: given, wanted, why, hint }) => {
-            problems.push(
-                Diagnostic::error(format!("`{given}` is not {wanted}"), value.span(), why)
-                    .hint(hint),
-            );
+        Err(invalid) => {
+            problems.push(refused(invalid, value.span()));
             None
         }
     }
+}
+
+fn refused(Invalid { value, wanted, why, hint }: Invalid, span: Range<usize>) -> Diagnostic {
+    Diagnostic::error(format!("`{value}` is not {wanted}"), span, why).hint(hint)
 }
 
 fn wrong_type(key: &Key, value: &Spanned<DeValue<'_>>, wanted: &str) -> Diagnostic {

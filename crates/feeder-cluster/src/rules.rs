@@ -8,10 +8,10 @@ use std::ops::Range;
 use ipnet::Ipv4Net;
 use toml::Spanned;
 
-use crate::NodeName;
 use crate::check::{Draft, DraftWorker};
 use crate::diagnostic::{Diagnostic, Position};
 use crate::model::free_address;
+use crate::{NodeLabel, NodeName};
 
 pub(crate) fn apply(draft: &Draft, text: &str, problems: &mut Vec<Diagnostic>) {
     let mut addresses = Addresses::new(draft, text);
@@ -30,6 +30,42 @@ pub(crate) fn apply(draft: &Draft, text: &str, problems: &mut Vec<Diagnostic>) {
     );
     for worker in workers {
         board_numbers(worker, problems);
+    }
+    let of_master = draft.master.as_ref().and_then(|master| master.labels.as_ref());
+    for labels in of_master.into_iter().chain(workers.iter().filter_map(|one| one.labels.as_ref()))
+    {
+        one_value_each(labels, problems);
+    }
+    managers(draft, problems);
+}
+
+/// A label that a node has twice would have either value.
+fn one_value_each(labels: &[Spanned<NodeLabel>], problems: &mut Vec<Diagnostic>) {
+    let mut first: BTreeMap<&str, Range<usize>> = BTreeMap::new();
+    for label in labels {
+        let name = label.get_ref().name();
+        if let Some(span) = first.get(name) {
+            let message = format!("the label `{name}` is given twice");
+            problems.push(
+                Diagnostic::error(message, label.span(), "given again")
+                    .related(span.clone(), "given already"),
+            );
+        } else {
+            first.insert(name, label.span());
+        }
+    }
+}
+
+/// There cannot be more managers than nodes.
+fn managers(draft: &Draft, problems: &mut Vec<Diagnostic>) {
+    let Some(wanted) = draft.swarm.as_ref().and_then(|swarm| swarm.managers.as_ref()) else {
+        return;
+    };
+    let nodes = 1 + draft.workers.len();
+    if *wanted.get_ref() > nodes {
+        let message = format!("there are not {} nodes to manage the swarm", wanted.get_ref());
+        let label = format!("only {nodes}, the master among them");
+        problems.push(Diagnostic::error(message, wanted.span(), label));
     }
 }
 

@@ -3,19 +3,30 @@
 //! The reader refuses what is not listed here and takes presence and defaults from here; the page for people and the JSON Schema for
 //! editors are made from it ([`crate::describe`]).
 
-use crate::{Board, DhcpMode, FileSystem, SdCard};
+use crate::{Availability, Board, DhcpMode, FileSystem, SdCard};
 
 /// A table of the file.
 #[derive(Debug, Clone, Copy)]
 pub struct Section {
-    /// Its name, without brackets; with a dot, it lies within the section before the dot, and may be absent.
+    /// Its name, without brackets; with a dot, it lies within the section before the dot.
     pub name: &'static str,
-    /// Whether it is an array of tables (`[[worker]]`), which may then also be absent.
-    pub repeated: bool,
+    /// How often it may stand in a file.
+    pub occurs: Occurs,
     /// What it describes.
     pub doc: &'static str,
     /// Its keys, in the order in which they are documented.
     pub keys: &'static [Key],
+}
+
+/// How often a section may stand in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occurs {
+    /// The file is wrong without it.
+    Once,
+    /// Its absence says something.
+    AtMostOnce,
+    /// It is an array of tables (`[[worker]]`), which may be absent.
+    Repeatedly,
 }
 
 /// One key of a section.
@@ -27,7 +38,7 @@ pub struct Key {
     pub kind: Kind,
     /// Whether it must be there.
     pub presence: Presence,
-    /// What a text of it looks like.
+    /// What a text or number of it looks like.
     pub shape: Shape,
     /// A value as one would write it, in TOML.
     pub example: &'static str,
@@ -42,15 +53,19 @@ pub enum Kind {
     Text,
     /// An array of strings.
     Texts,
+    /// A whole number that is not negative.
+    Whole,
 }
 
-/// What a text looks like, as far as an editor can tell; the reader knows more.
+/// What a text or number looks like, as far as an editor can tell; the reader knows more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     /// One of these.
     OneOf(&'static [&'static str]),
     /// Matches this regular expression of ECMA-262.
     Like(&'static str),
+    /// One of these numbers.
+    Among(&'static [u64]),
 }
 
 /// Whether a key must be there.
@@ -60,14 +75,17 @@ pub enum Presence {
     Required,
     /// Without it there is no value, or one that follows from others: this, in a few words.
     Optional(&'static str),
-    /// Without it, this text counts as given.
+    /// Without it, this counts as given.
     Default(&'static str),
 }
 
 impl Section {
     /// The section as its header is written: `[cluster]`, `[[worker]]`.
     pub fn header(&self) -> String {
-        if self.repeated { format!("[[{}]]", self.name) } else { format!("[{}]", self.name) }
+        match self.occurs {
+            Occurs::Repeatedly => format!("[[{}]]", self.name),
+            Occurs::Once | Occurs::AtMostOnce => format!("[{}]", self.name),
+        }
     }
 
     /// The section of that name within this one.
@@ -94,7 +112,7 @@ const fn text(
 }
 
 use Presence::{Default, Optional, Required};
-use Shape::{Like, OneOf};
+use Shape::{Among, Like, OneOf};
 
 const NAME: Shape = Like(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$");
 const ADDRESS: Shape = Like(
@@ -103,12 +121,14 @@ const ADDRESS: Shape = Like(
 const SUBNET: Shape = Like(
     r"^(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\.(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}/[0-9]{1,2}$",
 );
+/// A label of a node: a name as Docker advises them, and a value without blanks and quotes.
+const LABEL: Shape = Like(r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?=[A-Za-z0-9._:/+@-]{1,128}$");
 const BOARD: Shape = OneOf(&[Board::Pi3B.as_str(), Board::Pi3BPlus.as_str()]);
 
 /// `[cluster]`
 pub const CLUSTER: Section = Section {
     name: "cluster",
-    repeated: false,
+    occurs: Occurs::Once,
     doc: "The cluster as a whole.",
     keys: &[text(
         "name",
@@ -122,7 +142,7 @@ pub const CLUSTER: Section = Section {
 /// `[network]`
 pub const NETWORK: Section = Section {
     name: "network",
-    repeated: false,
+    occurs: Occurs::Once,
     doc: "The segment that master and workers share.",
     keys: &[
         text(
@@ -164,7 +184,7 @@ pub const NETWORK: Section = Section {
 /// `[master]`
 pub const MASTER: Section = Section {
     name: "master",
-    repeated: false,
+    occurs: Occurs::Once,
     doc: "The one node with a disk, from which the others boot.",
     keys: &[
         text("name", Required, NAME, r#""cluster00""#, "its host name."),
@@ -183,13 +203,22 @@ pub const MASTER: Section = Section {
             r#""pi""#,
             "who logs in over SSH. Needs `sudo` unless it is `root`.",
         ),
+        Key {
+            name: "labels",
+            kind: Kind::Texts,
+            presence: Optional("none"),
+            shape: LABEL,
+            example: r#"["disk=card"]"#,
+            doc: "labels of its node in the swarm, each as `name=value`: services are placed by them. Labels that \
+                  somebody gave it otherwise stay.",
+        },
     ],
 };
 
 /// `[master.ssd]`
 pub const SSD: Section = Section {
     name: "master.ssd",
-    repeated: false,
+    occurs: Occurs::AtMostOnce,
     doc: "With this section the master moves from its SD card to a USB SSD; without it, it stays where it is. Nothing \
           on the disk is destroyed before `provision` is told so by `--erase` or at a prompt. How it moves, and what \
           can go wrong with power and slow USB bridges: [modules/src/ssd_boot](../modules/src/ssd_boot/README.md).",
@@ -226,7 +255,7 @@ pub const SSD: Section = Section {
 /// `[[worker]]`
 pub const WORKER: Section = Section {
     name: "worker",
-    repeated: true,
+    occurs: Occurs::Repeatedly,
     doc: "A node that boots from the master. One `[[worker]]` for each; a cluster may begin with none.",
     keys: &[
         text("name", Required, NAME, r#""cluster01""#, "its host name."),
@@ -265,8 +294,84 @@ pub const WORKER: Section = Section {
             "the size of the image on the master that holds all that the worker writes, with a unit of `KiB`, `MiB`, \
              `GiB` or `TiB`; from `256MiB` to `16TiB`. The image is sparse: it takes only the room that the worker fills.",
         ),
+        Key {
+            name: "labels",
+            kind: Kind::Texts,
+            presence: Optional("none"),
+            shape: LABEL,
+            example: r#"["disk=none"]"#,
+            doc: "labels of its node in the swarm, each as `name=value`: services are placed by them. Labels that \
+                  somebody gave it otherwise stay.",
+        },
     ],
 };
 
+/// `[docker]`
+pub const DOCKER: Section = Section {
+    name: "docker",
+    occurs: Occurs::AtMostOnce,
+    doc: "With this section, `[swarm]` or `[registry]`, Docker runs on all nodes; without any, on none. Its images and \
+          containers lie on a worker's state image, which `state` must have room for \
+          ([modules/src/docker](../modules/src/docker/README.md)).",
+    keys: &[text(
+        "log-size",
+        Default("10MiB"),
+        Like(r"^[0-9]+([KMGT]i)?B$"),
+        r#""10MiB""#,
+        "how large a log file of a container may become before the next is begun, with a unit of `KiB`, `MiB` or \
+             `GiB`. Three files of each container are kept.",
+    )],
+};
+
+/// `[swarm]`
+pub const SWARM: Section = Section {
+    name: "swarm",
+    occurs: Occurs::AtMostOnce,
+    doc: "With this section master and workers form a Docker Swarm, which `provision` keeps as it is described here: \
+          a worker that is new or has lost its state joins when it answers, and one that is taken out of this file is \
+          drained and removed ([modules/src/swarm](../modules/src/swarm/README.md)).",
+    keys: &[
+        Key {
+            name: "managers",
+            kind: Kind::Whole,
+            presence: Default("1"),
+            shape: Among(&[1, 3, 5, 7]),
+            example: "1",
+            doc: "a number, 1, 3, 5 or 7: how many nodes decide together what runs where; the master and the first \
+                  workers of the file. More than half of them must be alive for anything to change.",
+        },
+        text(
+            "master",
+            Optional("left as it is"),
+            OneOf(&[
+                Availability::Active.as_str(),
+                Availability::Pause.as_str(),
+                Availability::Drain.as_str(),
+            ]),
+            r#""active""#,
+            "whether tasks run on the master. `active`: like on workers. `pause`: those that are there stay, and no new \
+             ones come. `drain`: none. Workers' availability is what `cargo xtask node drain` and `activate` made it.",
+        ),
+    ],
+};
+
+/// `[registry]`
+pub const REGISTRY: Section = Section {
+    name: "registry",
+    occurs: Occurs::AtMostOnce,
+    doc: "With this section the master has a registry for the cluster's own images, and a cache of everybody's, so that \
+          N workers fetch an image once over the internet. Docker comes with it \
+          ([modules/src/registry](../modules/src/registry/README.md)).",
+    keys: &[text(
+        "upstream",
+        Default("https://registry-1.docker.io"),
+        Like(r"^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?$"),
+        r#""https://registry-1.docker.io""#,
+        "the registry whose images are cached: `https://`, a host, and a port if it is not 443. Engines ask the cache for \
+         images that are named without a registry, as those of Docker's own are.",
+    )],
+};
+
 /// The sections in the order in which they are documented.
-pub const SECTIONS: [&Section; 5] = [&CLUSTER, &NETWORK, &MASTER, &SSD, &WORKER];
+pub const SECTIONS: [&Section; 8] =
+    [&CLUSTER, &NETWORK, &MASTER, &SSD, &WORKER, &DOCKER, &SWARM, &REGISTRY];

@@ -74,10 +74,13 @@ fn an_editor_accepts_what_the_reader_accepts_and_refuses_what_it_can_see() {
         "dhcp-unknown",
         "dns-empty",
         "dns-not-a-list",
+        "docker-log-size",
         "key-missing",
         "key-unknown",
+        "label-odd",
         "mac-short",
         "name-capital",
+        "registry-upstream",
         "section-missing",
         "section-nobody-knows",
         "section-single-brackets",
@@ -88,6 +91,9 @@ fn an_editor_accepts_what_the_reader_accepts_and_refuses_what_it_can_see() {
         "ssd-without-disk",
         "state-number",
         "state-unit",
+        "swarm-managers-even",
+        "swarm-managers-text",
+        "swarm-master",
         "user",
     ] {
         let text = read(&format!("fixtures/clusters/invalid/{name}.toml"));

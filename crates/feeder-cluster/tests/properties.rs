@@ -8,8 +8,8 @@ use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use feeder_cluster::{
-    Board, ByteSize, Cluster, DhcpMode, FileSystem, Ipv4Net, MacAddr, Master, Network, NodeName,
-    SdCard, Serial, Severity, Ssd, Worker, parse,
+    Availability, Board, ByteSize, Cluster, DhcpMode, Docker, FileSystem, Ipv4Net, MacAddr, Master,
+    Network, NodeLabel, NodeName, SdCard, Serial, Severity, Ssd, Swarm, Worker, parse,
 };
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -62,8 +62,16 @@ fn cluster() -> impl Strategy<Value = Cluster> {
             prop::option::of(prop::collection::vec(1..255u8, 1..4)),
         )
     });
-    (parts, node_name(), "[a-z_][a-z0-9_-]{0,31}", prop::option::of(ssd())).prop_map(
-        |((places, (names, macs, serials, rest), prefix, base, dns), name, user, ssd)| {
+    let person = "[a-z_][a-z0-9_-]{0,31}";
+    (parts, node_name(), person, prop::option::of(ssd()), labels(), docker_and_swarm()).prop_map(
+        |(
+            (places, (names, macs, serials, rest), prefix, base, dns),
+            name,
+            user,
+            ssd,
+            labels,
+            (docker, swarm),
+        )| {
             let base = Ipv4Addr::from((base & 0x00ff_ffff) | (10 << 24));
             let subnet = Ipv4Net::new(base, prefix).unwrap().trunc();
             let address = |place: u32| Ipv4Addr::from(u32::from(subnet.network()) + place);
@@ -78,6 +86,7 @@ fn cluster() -> impl Strategy<Value = Cluster> {
                 address: address(places[1]),
                 board: rest[0].1,
                 user,
+                labels: labels.clone(),
                 ssd,
             };
             let numbers = macs.into_iter().zip(serials).zip(rest);
@@ -91,6 +100,7 @@ fn cluster() -> impl Strategy<Value = Cluster> {
                         address: address(*place),
                         board,
                         state_size,
+                        labels: labels.clone(),
                     }
                 });
             let workers = workers.collect();
@@ -99,21 +109,55 @@ fn cluster() -> impl Strategy<Value = Cluster> {
                 network: Network { subnet, gateway, dns, dhcp: DhcpMode::Proxy },
                 master,
                 workers,
+                docker,
+                swarm,
+                registry: None,
             }
         },
     )
 }
 
+fn labels() -> impl Strategy<Value = Vec<NodeLabel>> {
+    prop::collection::btree_map(
+        "[a-e]([a-z0-9._-]{0,20}[a-z0-9])?",
+        "[A-Za-z0-9._:/+@-]{1,20}",
+        0..3,
+    )
+    .prop_map(|labels| {
+        labels.iter().map(|(name, value)| format!("{name}={value}").parse().unwrap()).collect()
+    })
+}
+
+fn docker_and_swarm() -> impl Strategy<Value = (Option<Docker>, Option<Swarm>)> {
+    let docker = (16..1024u64).prop_map(|kib| Docker { log_size: ByteSize::bytes(kib << 10) });
+    let availability = prop::option::of(select(Availability::ALL.to_vec()));
+    let swarm = availability.prop_map(|master| Swarm { managers: 1, master });
+    (prop::option::of(docker), prop::option::of(swarm)).prop_map(|(docker, swarm)| {
+        let docker = docker.or_else(|| swarm.is_some().then(Docker::default));
+        (docker, swarm)
+    })
+}
+
+/// A line for labels, if there are any.
+fn labels_written(labels: &[NodeLabel]) -> String {
+    if labels.is_empty() {
+        return String::new();
+    }
+    let labels: Vec<String> = labels.iter().map(|label| format!("\"{label}\"")).collect();
+    format!("labels = [{}]\n", labels.join(", "))
+}
+
 fn written(cluster: &Cluster) -> String {
     let Network { subnet, gateway, dns, dhcp } = &cluster.network;
     let dns: Vec<String> = dns.iter().map(|server| format!("\"{server}\"")).collect();
-    let Master { name, address, board, user, ssd } = &cluster.master;
+    let Master { name, address, board, user, labels, ssd } = &cluster.master;
     let mut text = format!(
         "[cluster]\nname = \"{}\"\n[network]\nsubnet = \"{subnet}\"\ngateway = \"{gateway}\"\ndns = [{}]\ndhcp = \"{dhcp}\"\n\
          [master]\nname = \"{name}\"\naddress = \"{address}\"\nboard = \"{board}\"\nuser = \"{user}\"\n",
         cluster.name,
         dns.join(", "),
     );
+    text.push_str(&labels_written(labels));
     if let Some(Ssd { disk, file_system, sd_card }) = ssd {
         writeln!(
             text,
@@ -121,7 +165,7 @@ fn written(cluster: &Cluster) -> String {
         )
         .unwrap();
     }
-    for Worker { name, mac, serial, address, board, state_size } in &cluster.workers {
+    for Worker { name, mac, serial, address, board, state_size, labels } in &cluster.workers {
         write!(
             text,
             "[[worker]]\nname = \"{name}\"\nmac = \"{mac}\"\naddress = \"{address}\"\nboard = \"{board}\"\nstate = \"{state_size}\"\n"
@@ -129,6 +173,16 @@ fn written(cluster: &Cluster) -> String {
         .unwrap();
         if let Some(serial) = serial {
             writeln!(text, "serial = \"{serial}\"").unwrap();
+        }
+        text.push_str(&labels_written(labels));
+    }
+    if let Some(Docker { log_size }) = &cluster.docker {
+        writeln!(text, "[docker]\nlog-size = \"{log_size}\"").unwrap();
+    }
+    if let Some(Swarm { managers, master }) = &cluster.swarm {
+        writeln!(text, "[swarm]\nmanagers = {managers}").unwrap();
+        if let Some(master) = master {
+            writeln!(text, "master = \"{master}\"").unwrap();
         }
     }
     text

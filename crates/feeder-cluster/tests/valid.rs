@@ -3,7 +3,9 @@
 use std::net::Ipv4Addr;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use feeder_cluster::{Board, ByteSize, LoadError, Severity, load, parse};
+use feeder_cluster::{
+    Availability, Board, ByteSize, Docker, LoadError, Severity, Swarm, load, parse,
+};
 use feeder_ui::{Exit, Expected};
 
 fn sample(name: &str) -> Utf8PathBuf {
@@ -62,6 +64,27 @@ fn what_is_not_said_has_a_default() {
         (Board::Pi3BPlus, None, ByteSize::gib(8))
     );
     assert_eq!(worker.boot_directory_names(), ["b8-27-eb-40-45-36"]);
+}
+
+#[test]
+fn a_swarm_brings_docker_and_neither_is_there_unasked() {
+    let text = fs_err::read_to_string(sample("lab.toml")).unwrap();
+    let lab = |more: &str| parse(&format!("{text}{more}"), "cluster.toml").unwrap().cluster;
+    assert_eq!((lab("").docker, lab("").swarm), (None, None));
+    let docker = lab("[docker]\nlog-size = \"1MiB\"\n");
+    assert_eq!(docker.docker, Some(Docker { log_size: ByteSize::mib(1) }));
+    assert_eq!(docker.swarm, None);
+    let swarm = lab("[swarm]\n");
+    assert_eq!(swarm.docker, Some(Docker::default()));
+    assert_eq!(swarm.swarm, Some(Swarm { managers: 1, master: None }));
+    let swarm = lab("labels = [\"disk=none\"]\n[swarm]\nmanagers = 3\nmaster = \"drain\"\n");
+    let of = |name: &str| swarm.worker(name).unwrap().labels.clone();
+    assert_eq!((of("cluster01"), of("cluster02")), (vec![], vec!["disk=none".parse().unwrap()]));
+    assert_eq!(swarm.swarm, Some(Swarm { managers: 3, master: Some(Availability::Drain) }));
+    assert_eq!(lab("[docker]\n").docker, swarm.docker);
+    let registry = lab("[registry]\n");
+    assert_eq!((registry.docker, registry.swarm), (Some(Docker::default()), None));
+    assert_eq!(registry.registry.unwrap().upstream, "https://registry-1.docker.io");
 }
 
 #[test]

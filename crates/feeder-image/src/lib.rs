@@ -10,6 +10,7 @@
 //! SHA-256. Only [`fetch()`] uses the network. [`build()`] works without one, from the store alone.
 
 mod build;
+mod container;
 mod disk;
 mod error;
 mod fetch;
@@ -21,6 +22,7 @@ mod repository;
 mod root;
 
 pub use build::{MasterSd, build, plan, stored};
+pub use container::{Container, ContainerRecipe, container};
 pub use disk::{DiskParts, assemble, ext4, fat, mbr};
 pub use error::ImageError;
 pub use fetch::{Fetched, fetch};

@@ -78,6 +78,21 @@ pub struct StepPlan {
     pub(crate) notify: Vec<NotifyAction>,
 }
 
+impl StepPlan {
+    /// Changes that somebody else makes, to be shown among those of this host ([`Change::elsewhere`]).
+    #[must_use]
+    pub fn elsewhere(module: &str, changes: Vec<Change>) -> Self {
+        Self {
+            module: module.to_owned(),
+            name: module.to_owned(),
+            title: String::new(),
+            after: Vec::new(),
+            changes,
+            notify: Vec::new(),
+        }
+    }
+}
+
 /// One difference and what will be done about it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Change {
@@ -245,6 +260,13 @@ fn notification(action: &NotifyAction) -> Change {
 }
 
 impl Change {
+    /// A change that somebody else makes, of something that no single host has. [`crate::apply`] refuses it.
+    #[must_use]
+    pub fn elsewhere(id: impl Into<String>, sign: Sign, text: impl Into<String>) -> Self {
+        let refuse = Action::Refuse("this change is not made by applying a plan".to_owned());
+        Self::new(Id(id.into()), sign, text.into(), refuse)
+    }
+
     pub(crate) fn new(id: Id, sign: Sign, text: String, action: Action) -> Self {
         Self { id, sign, text: diff::visible(&text), diff: None, owes: Vec::new(), action }
     }

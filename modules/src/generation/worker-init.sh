@@ -63,6 +63,12 @@ modprobe -q ext4
 # nolock: the image has one user, this worker, and no lock daemon runs yet.
 attempt "mount its state $state" mount -t nfs -o vers=3,proto=tcp,nolock,hard,noatime "$state" /mnt/state
 
+# A Pi's clock stands still without power, and certificates are not valid in the past. A file that is touched over NFS
+# gets the time of the server: the master's, which is right enough until a time server has been asked.
+if touch /mnt/state/.clock && now=$(stat -c %Y /mnt/state/.clock) && [ "$now" -gt "$(date +%s)" ]; then
+  date -s "@$now" >/dev/null
+fi
+
 # Power is cut, not shut down, more often than not: the journal is replayed and
 # small damage repaired before anything is mounted. 0 clean, 1 and 2 repaired.
 fsck() {
@@ -77,6 +83,14 @@ attempt "stack its root" mount -t overlay -o "lowerdir=/,upperdir=/mnt/disk/uppe
 # Who this worker is (host keys, machine-id, names) is decided by the master,
 # at every boot, so that a lost state image does not change it.
 attempt "take its identity" cp -a /mnt/state/identity/. /mnt/root/
+
+# Overlays cannot be stacked on an overlay as Docker stacks them: what it keeps lies on the image itself, beside the root's.
+if [ -x /mnt/root/usr/sbin/dockerd ]; then
+  for store in docker containerd; do
+    mkdir -p "/mnt/disk/$store" "/mnt/root/var/lib/$store"
+    attempt "give $store its store" mount --bind "/mnt/disk/$store" "/mnt/root/var/lib/$store"
+  done
+fi
 
 say "$node: root is an overlay over $(awk '$2 == "/" { source = $1 } END { print source }' /proc/mounts); starting the system"
 exec switch_root /mnt/root /sbin/init

@@ -1,4 +1,4 @@
-//! Closed sets of names: boards, ways to hand out addresses, file systems, what becomes of an SD card.
+//! Closed sets of names: boards, ways to hand out addresses, file systems, what becomes of an SD card, who takes tasks.
 
 use std::fmt;
 use std::str::FromStr;
@@ -94,6 +94,45 @@ impl SdCard {
             Self::Kept => "kept",
             Self::Removed => "removed",
         }
+    }
+}
+
+/// Whether a node of a swarm takes tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Availability {
+    /// `active`: it does.
+    Active,
+    /// `pause`: it keeps those that it has.
+    Pause,
+    /// `drain`: it gives away those that it has.
+    Drain,
+}
+
+impl Availability {
+    /// Every kind that can be named.
+    pub const ALL: [Self; 3] = [Self::Active, Self::Pause, Self::Drain];
+
+    /// Its name in `cluster.toml` and to Docker.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Pause => "pause",
+            Self::Drain => "drain",
+        }
+    }
+}
+
+impl fmt::Display for Availability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Availability {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        choose(&Self::ALL, Self::as_str, text, "an availability")
     }
 }
 

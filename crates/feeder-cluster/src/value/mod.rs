@@ -3,19 +3,23 @@
 mod address;
 mod board;
 mod disk;
+mod label;
 mod mac;
 mod name;
 mod serial;
 mod size;
+mod upstream;
 
 pub(crate) use address::{address, name_server, subnet};
-pub use board::{Board, DhcpMode, FileSystem, SdCard};
+pub use board::{Availability, Board, DhcpMode, FileSystem, SdCard};
 pub use disk::DiskId;
+pub use label::NodeLabel;
 pub use mac::MacAddr;
 pub use name::NodeName;
 pub(crate) use name::user_name;
 pub use serial::Serial;
 pub use size::ByteSize;
+pub(crate) use upstream::upstream;
 
 /// A value that cannot be what it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -60,5 +64,15 @@ macro_rules! serialize_as_text {
     )+};
 }
 serialize_as_text!(
-    Board, ByteSize, DhcpMode, DiskId, FileSystem, MacAddr, NodeName, SdCard, Serial
+    Availability,
+    Board,
+    ByteSize,
+    DhcpMode,
+    DiskId,
+    FileSystem,
+    MacAddr,
+    NodeLabel,
+    NodeName,
+    SdCard,
+    Serial
 );

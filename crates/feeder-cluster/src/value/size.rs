@@ -53,6 +53,19 @@ impl ByteSize {
         }
         Ok(self)
     }
+
+    /// Whether this can be the size of a container's log file.
+    ///
+    /// # Errors
+    /// Under 16 KiB, Docker would write little else than new files; over 1 GiB, a few logs would fill a state image.
+    pub fn of_log_file(self) -> Result<Self, Invalid> {
+        let (least, most) = (Self(16 << 10), Self::gib(1));
+        if self < least || self > most {
+            let why = format!("it may be from {least} to {most}");
+            return Err(Invalid::new(&self.to_string(), "a size for a log file", why));
+        }
+        Ok(self)
+    }
 }
 
 impl fmt::Display for ByteSize {
@@ -123,5 +136,8 @@ mod tests {
         assert!(ByteSize::mib(256).of_state_image().is_ok());
         assert!(ByteSize::gib(16 << 10).of_state_image().is_ok());
         assert!(ByteSize::bytes((16 << 40) + 1).of_state_image().is_err());
+        assert!(ByteSize::bytes((16 << 10) - 1).of_log_file().is_err());
+        assert!(ByteSize::mib(10).of_log_file().is_ok());
+        assert!(ByteSize::gib(2).of_log_file().is_err());
     }
 }

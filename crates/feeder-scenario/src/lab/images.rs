@@ -3,7 +3,8 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use feeder_host::Need;
 use feeder_image::{
-    ImageError, Lock, MasterSd, Mirror, PackageSet, Recipe, build, fetch, repository,
+    Container, ContainerRecipe, ImageError, Lock, MasterSd, Mirror, PackageSet, Recipe, build,
+    container, fetch, repository,
 };
 use feeder_store::{Digest, Store};
 use feeder_ui::Progress;
@@ -12,7 +13,7 @@ use fs_err as fs;
 use crate::{Class, Failure, OrFail, StageOptions, Story, Verdict};
 
 /// The package sets that the router's mirror serves: what the image holds, and what provisioning installs.
-const SERVED: &[&str] = &["master", "provision", "network-manager"];
+const SERVED: &[&str] = &["master", "provision", "network-manager", "docker", "registry"];
 /// The folder of the mirror, as the image's package sources name it.
 const ARCHIVE: &str = "debian";
 
@@ -32,19 +33,44 @@ pub(crate) struct Images {
     pub(crate) mirror: Utf8PathBuf,
     /// Of all that the SD card was built from.
     pub(crate) digest: Digest,
+    /// The image that containers are started from.
+    pub(crate) container: Container,
 }
 
-/// What a lab would boot, if the store has all of it: the digest of the SD card, and the name of the package archive.
-pub(crate) fn stored() -> Result<Option<(Digest, String)>, ImageError> {
+/// What a lab would boot, if the store has all of it.
+pub(crate) struct Stored {
+    /// Of the SD card.
+    pub(crate) image: Digest,
+    /// Of the image that containers are started from.
+    pub(crate) container: Digest,
+    /// The name of the package archive.
+    pub(crate) packages: String,
+}
+
+/// Looks what the store has.
+pub(crate) fn stored() -> Result<Option<Stored>, ImageError> {
     let fixtures = fixtures();
     let lock = Lock::load(&fixtures.join("locks/trixie-arm64.lock"))?;
     lock.check(&PackageSet::load_dir(&fixtures.join("packages"))?)?;
     let store = Store::open(&Store::default_root())?;
     let recipe = Recipe::load(&fixtures.join("recipes/master-sd.toml"))?;
     let Some(image) = feeder_image::stored(&store, &recipe, &lock)? else { return Ok(None) };
-    // The image is built from packages of the same lock: they are there.
-    let archive = repository(&store, &lock, SERVED)?;
-    Ok(Some((image.digest, name_of(&archive))))
+    let rest =
+        repository(&store, &lock, SERVED).and_then(|archive| Ok((archive, web(&store, &lock)?)));
+    match rest {
+        Ok((archive, container)) => Ok(Some(Stored {
+            image: image.digest,
+            container: container.digest,
+            packages: name_of(&archive),
+        })),
+        // Locked since the image was built, and not fetched yet.
+        Err(ImageError::Missing { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn web(store: &Store, lock: &Lock) -> Result<Container, ImageError> {
+    container(store, &ContainerRecipe::load(&fixtures().join("containers/web.toml"))?, lock)
 }
 
 fn name_of(archive: &Utf8Path) -> String {
@@ -77,14 +103,19 @@ impl Images {
         let archive = repository(&store, &lock, SERVED)?;
         let recipe = Recipe::load(&fixtures.join("recipes/master-sd.toml"))?;
         let image = build(&store, &recipe, &lock, progress)?;
+        let container = web(&store, &lock)?;
         story.version("image master-sd", image.digest.to_string());
         let mirror = story.dir().scratch().join("mirror");
         let MasterSd { disk, ssh_key, digest } = image;
-        Ok(Self { disk, ssh_key, archive, mirror, digest })
+        Ok(Self { disk, ssh_key, archive, mirror, digest, container })
     }
 
-    /// The name of the package archive, which has its digest in it.
-    pub(crate) fn packages(&self) -> String {
-        name_of(&self.archive)
+    /// What of it decides how a run goes.
+    pub(crate) fn stored(&self) -> Stored {
+        Stored {
+            image: self.digest,
+            container: self.container.digest,
+            packages: name_of(&self.archive),
+        }
     }
 }

@@ -4,7 +4,7 @@ use feeder_process::{Cmd, find_program};
 use feeder_store::Digest;
 use fs_err as fs;
 
-use super::prefix::MODULES;
+use super::{images::Stored, prefix::MODULES};
 use crate::{
     Class, Failure, OrFail, StageOptions, Story, Verdict,
     snapshot::{Code, Input, Inputs},
@@ -16,17 +16,13 @@ const HARNESS: &str = "harness";
 const SHOWN: usize = 80;
 const QEMU: &str = "qemu-system-aarch64";
 
-/// What counts from the first step on. `image` and `packages` are digests of what machines boot and install, `cluster` is the
-/// sample cluster's text.
-pub(super) fn base(
-    options: &StageOptions,
-    image: Digest,
-    packages: &str,
-    cluster: &str,
-) -> Verdict<Inputs> {
+/// What counts from the first step on. `stored` is what machines boot, install and run in containers, `cluster` is the sample
+/// cluster's text.
+pub(super) fn base(options: &StageOptions, stored: &Stored, cluster: &str) -> Verdict<Inputs> {
     let mut base = Inputs::default()
-        .digest("image", image)
-        .text("packages", packages)
+        .digest("image", stored.image)
+        .digest("container", stored.container)
+        .text("packages", &*stored.packages)
         .text("machine", &*options.machine)
         .text("seed", options.seed.to_string())
         .digest("cluster", Digest::of(cluster))

@@ -17,6 +17,7 @@ mod prefix;
 mod provision;
 mod recording;
 mod saved;
+mod secrets;
 mod unit;
 
 use std::{
@@ -28,6 +29,7 @@ use std::{
 
 use camino::Utf8PathBuf;
 use feeder_cluster::Cluster;
+use feeder_image::Container;
 use feeder_lan::{Lan, LanConfig, RouterConfig};
 use feeder_machine::{DiskFormat, Profile};
 use feeder_modules::Layout;
@@ -54,6 +56,8 @@ const MASTER_MAC: [u8; 6] = [0xb8, 0x27, 0xeb, 0x00, 0x00, 0x64];
 const MIRROR: &str = "mirror.feeder.test";
 /// The port of sshd.
 const SSH: u16 = 22;
+/// Where the image of a container lies on a node before its engine has it.
+const CONTAINER: &str = "/var/tmp/feeder-container.tar";
 
 /// The sample cluster for each machine.
 const CLUSTERS: &[(&str, &str)] = &[
@@ -71,6 +75,9 @@ pub struct Lab {
     /// Where the master answers there.
     pub(crate) first_contact: Option<SocketAddr>,
     capture: Utf8PathBuf,
+    /// The sample cluster, as a file says it.
+    sample: &'static str,
+    container: Container,
     prefix: Prefix,
     script: faults::Script,
     mutation: Option<Mutation<Lab>>,
@@ -166,7 +173,25 @@ impl Lab {
     /// `cargo xtask provision`.
     pub fn provision(&mut self) -> Provision<'_> {
         self.prefix.uses(prefix::MODULES);
-        Provision { lab: self, onto_ssd: false }
+        Provision { lab: self, onto_ssd: false, sections: "" }
+    }
+
+    /// The image that containers are started from, as `docker run` names it. Each container answers HTTP on port 80;
+    /// `/cgi-bin/host` says its host name.
+    #[must_use]
+    pub fn container_image(&self) -> &str {
+        &self.container.tag
+    }
+
+    /// Brings that image to a node.
+    ///
+    /// # Errors
+    /// The node's Docker does not take it.
+    pub fn load_container_image(&self, node: &Node) -> Verdict {
+        let bytes = fs_err::read(&self.container.archive)
+            .or_fail(Class::Host, "cannot read the image of a container")?;
+        node.put(CONTAINER, &bytes)?;
+        node.run(&format!("docker load --quiet <{CONTAINER} && rm {CONTAINER}")).map(drop)
     }
 
     /// A new file that kept states may need.
@@ -188,8 +213,8 @@ impl Stage for Lab {
     fn decided(options: &StageOptions) -> Verdict<Option<Decided>> {
         let stored = images::stored()
             .map_err(|error| Failure::expected("cannot look for the images", &error))?;
-        let Some((image, packages)) = stored else { return Ok(None) };
-        let base = inputs::base(options, image, &packages, sample(&options.machine)?)?;
+        let Some(stored) = stored else { return Ok(None) };
+        let base = inputs::base(options, &stored, sample(&options.machine)?)?;
         Ok(Some(Decided { base, ingredients: inputs::ingredients(&options.code) }))
     }
 
@@ -202,7 +227,7 @@ impl Stage for Lab {
             .map_err(|error| Failure::expected("the sample cluster is wrong", &error))?;
         let cluster = parsed.cluster;
         let images = Images::prepare(story, options)?;
-        let base = inputs::base(options, images.digest, &images.packages(), text)?;
+        let base = inputs::base(options, &images.stored(), text)?;
         let ingredients = inputs::ingredients(&options.code);
         inputs::tell(story, &base);
         inputs::tell(story, &ingredients);
@@ -293,6 +318,8 @@ impl Stage for Lab {
             bare: None,
             first_contact: None,
             capture,
+            sample: text,
+            container: images.container,
             prefix,
             script: faults::Script::default(),
             mutation: None,

@@ -6,6 +6,7 @@ pub(super) mod restart;
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -32,6 +33,8 @@ const BOOT: u64 = 240;
 const FIRMWARE: u64 = 120;
 /// One command in a shell.
 const COMMAND: u64 = 120;
+/// From one look at something that has yet to come to the next.
+const PACE: Duration = Duration::from_secs(1);
 
 /// A node; cheap to clone, a clone is the same node.
 #[derive(Clone)]
@@ -439,15 +442,64 @@ impl Node {
     /// # Errors
     /// The machine did not come to its end.
     pub fn try_run(&self, script: &str) -> Verdict<Result<String, RemoteError>> {
-        let Some(ssh) = locked(&self.shared.state).ssh.clone() else {
-            return Err(Failure::scenario(format!("{} was not logged in to", self.name())));
-        };
+        let ssh = self.logged_in()?;
         let said = self.in_guest("a command", COMMAND, move || ssh.run(script))?;
         match said {
             Ok(output) => Ok(Ok(output.stdout_text().trim_end().to_owned())),
             Err(error @ RemoteError::Script { .. }) => Ok(Err(error)),
             Err(error) => Err(Failure::expected("a command failed", &error).on(self.name())),
         }
+    }
+
+    /// Writes a file of any size that a command takes, as root.
+    ///
+    /// # Errors
+    /// It could not be written, or the machine did not come to its end.
+    pub fn put(&self, path: &str, bytes: &[u8]) -> Verdict {
+        let ssh = self.logged_in()?;
+        let put = || ssh.put(Utf8Path::new(path), bytes, 0o644);
+        let put = self.in_guest("a file", COMMAND, put)?;
+        put.map_err(|error| Failure::expected("cannot write a file", &error).on(self.name()))
+    }
+
+    /// Runs a script about once a second until it prints this, within a budget of vCPU seconds of all these nodes together.
+    ///
+    /// # Errors
+    /// It did not; the last thing that it printed is told.
+    pub fn until_says(&self, wanted: &str, script: &str, with: &[&Node], seconds: u64) -> Verdict {
+        let bench = &self.shared.bench;
+        let ssh = self.logged_in()?;
+        let awaited = format!("`{script}` to say \"{wanted}\"");
+        let spec = WaitSpec::new(self.name(), awaited, bench.budget(seconds))
+            .watching(with.iter().map(|node| node.name()));
+        let mut failed = None;
+        let came = bench.story.wait_in(spec, |waiting| {
+            while waiting.go_on() {
+                match ssh.run(script) {
+                    Ok(output) if output.stdout_text().trim_end() == wanted => return Some(()),
+                    Ok(output) => waiting.saw(output.stdout_text().trim_end().to_owned()),
+                    Err(error @ RemoteError::Script { .. }) => waiting.saw(error.to_string()),
+                    Err(error) => {
+                        failed = Some(error);
+                        return None;
+                    }
+                }
+                // An interrupt ends the wait at its next turn.
+                let _interrupted = feeder_process::interrupt::wait_timeout(PACE);
+            }
+            None
+        });
+        match failed {
+            Some(error) => Err(Failure::expected("a command failed", &error).on(self.name())),
+            None => came,
+        }
+    }
+
+    fn logged_in(&self) -> Verdict<Arc<Ssh>> {
+        locked(&self.shared.state)
+            .ssh
+            .clone()
+            .ok_or_else(|| Failure::scenario(format!("{} was not logged in to", self.name())))
     }
 
     /// Does something that waits for this machine by itself, within a budget of the machine's work. When the budget is used

@@ -26,6 +26,8 @@ const NOT_AT_HOME: &str = "did not answer at its new address";
 pub struct Provision<'a> {
     pub(crate) lab: &'a mut Lab,
     pub(crate) onto_ssd: bool,
+    /// Stand in the cluster's file, behind those of the sample.
+    pub(crate) sections: &'static str,
 }
 
 /// What a step of `provision` had copied when it ended.
@@ -78,6 +80,33 @@ impl Provision<'_> {
         Self { onto_ssd: true, ..self }
     }
 
+    /// These sections stand in the cluster's file, too.
+    #[must_use]
+    pub fn with(self, sections: &'static str) -> Self {
+        Self { sections, ..self }
+    }
+
+    fn apply(
+        &mut self,
+        access: &Access,
+        watch: &mut (dyn FnMut(&ApplyEvent<'_>) + Send),
+    ) -> Verdict<Provisioned> {
+        let cluster = self.cluster()?;
+        apply(self.lab, &cluster, access, watch)
+    }
+
+    fn cluster(&self) -> Verdict<Cluster> {
+        let text = format!("{}\n{}", self.lab.sample, self.sections);
+        let parsed = feeder_cluster::parse(&text, "cluster.toml");
+        let parsed =
+            parsed.map_err(|error| Failure::expected("the cluster's file is wrong", &error))?;
+        if self.onto_ssd {
+            with_ssd(&parsed.cluster, &self.lab.master())
+        } else {
+            Ok(parsed.cluster)
+        }
+    }
+
     /// As the command line reaches a master: under whatever key it shows, where the router put it as long as it is bare.
     fn access(&self) -> Access {
         let mut access = self.lab.bench().access();
@@ -90,8 +119,8 @@ impl Provision<'_> {
     ///
     /// # Errors
     /// It found nothing to do, or failed.
-    pub fn applies_changes(self) -> Verdict {
-        let done = apply(self.lab, &self.access(), self.onto_ssd, &mut |_| {})?;
+    pub fn applies_changes(mut self) -> Verdict {
+        let done = self.apply(&self.access(), &mut |_| {})?;
         if done.changed == 0 {
             return Err(Failure::product("provision found nothing to do"));
         }
@@ -103,8 +132,8 @@ impl Provision<'_> {
     ///
     /// # Errors
     /// It found something, or failed.
-    pub fn finds_nothing_to_do(self) -> Verdict {
-        let done = apply(self.lab, &self.access(), self.onto_ssd, &mut |_| {})?;
+    pub fn finds_nothing_to_do(mut self) -> Verdict {
+        let done = self.apply(&self.access(), &mut |_| {})?;
         if !done.plan.is_empty() {
             let mut failure = Failure::product(format!(
                 "provision should have nothing to do on {} but changed {}",
@@ -126,13 +155,13 @@ impl Provision<'_> {
     ///
     /// # Errors
     /// It was found, or the run failed for another reason, or it is not there.
-    pub fn does_not_find_it_at_home(self) -> Verdict {
+    pub fn does_not_find_it_at_home(mut self) -> Verdict {
         let master = self.lab.master();
         let mut access = self.access();
         // The discard port of an address of this host that nobody uses.
         access.at.insert(master.name().to_owned(), ([127, 0, 0, 99], 9).into());
         access.patience = Arc::new(|_| false);
-        match apply(self.lab, &access, self.onto_ssd, &mut |_| {}) {
+        match self.apply(&access, &mut |_| {}) {
             Err(failure) if failure.message.contains(NOT_AT_HOME) => {
                 self.lab.story().note(format!("as expected: {}", failure.message));
             }
@@ -188,8 +217,8 @@ impl Provision<'_> {
     ///
     /// # Errors
     /// It passed, or did not say so.
-    pub fn fails(self, words: &[&str]) -> Verdict {
-        match apply(self.lab, &self.access(), self.onto_ssd, &mut |_| {}) {
+    pub fn fails(mut self, words: &[&str]) -> Verdict {
+        match self.apply(&self.access(), &mut |_| {}) {
             Err(failure) => {
                 self.lab.story().note(format!("as expected: {}", failure.message));
                 says(&failure, words)
@@ -201,7 +230,7 @@ impl Provision<'_> {
     /// Something happens to the master at a moment, after which it is without what it had; how the run fails, and what
     /// was copied by then.
     fn meets(
-        self,
+        mut self,
         without: &str,
         moment: Moment,
         seen: &mut (dyn FnMut(&ApplyEvent<'_>) + Send),
@@ -223,7 +252,7 @@ impl Provision<'_> {
                 happened = Some(happens(&master));
             }
         };
-        let outcome = apply(self.lab, &self.access(), self.onto_ssd, &mut watch);
+        let outcome = self.apply(&self.access(), &mut watch);
         match (happened, outcome) {
             (Some(Err(failure)), _) => Err(failure),
             (Some(Ok(())), Err(failure)) => {
@@ -267,17 +296,16 @@ fn with_ssd(cluster: &Cluster, master: &Node) -> Verdict<Cluster> {
 
 fn apply(
     lab: &mut Lab,
+    cluster: &Cluster,
     access: &Access,
-    onto_ssd: bool,
     watch: &mut (dyn FnMut(&ApplyEvent<'_>) + Send),
 ) -> Verdict<Provisioned> {
     let master = lab.master();
     let bench = lab.bench().clone();
-    let cluster = if onto_ssd { with_ssd(&bench.cluster, &master)? } else { bench.cluster.clone() };
     // Provisioning makes its own connection, and the master's address may change under ours.
     master.forget_connection();
     let story = bench.story.clone();
-    let budget = if onto_ssd { WITH_MOVE } else { PROVISION };
+    let budget = if cluster.master.ssd.is_some() { WITH_MOVE } else { PROVISION };
     let done = master.in_guest("provisioning", budget, || {
         let mut permits = Permits {
             erase: cluster.master.ssd.as_ref().map(|ssd| ssd.disk.name().to_owned()),
@@ -285,7 +313,7 @@ fn apply(
             program_usb_boot: false,
             trial: false,
         };
-        provision(&cluster, access, Mode::Apply, &mut permits, &mut |event| {
+        provision(cluster, access, Mode::Apply, &mut permits, &mut |event| {
             watch(&event);
             let line = match event.phase {
                 Phase::Done => "done".to_owned(),
@@ -309,6 +337,9 @@ fn apply(
         Some(master.name()),
         Event::Provisioned { changed: done.changed, unchanged: done.plan.as_wanted },
     );
+    for note in &done.notes {
+        story.note(note.clone());
+    }
     lab.bare = None;
     lab.first_contact = None;
     master.until_ssh()?;

@@ -1,0 +1,64 @@
+//! Taking nodes out of service and back, by command.
+
+use feeder_cluster::{Availability, Cluster, Swarm};
+use feeder_remote::{Host, RemoteError};
+
+use super::{Pass, Reach, Settled, SwarmError, seen::Spec};
+use crate::{Access, Patience, ProvisionError, provision::connect};
+
+/// Makes nodes take tasks or not, in the swarm that the cluster's master manages. Of drained ones, waits until no task runs there
+/// any more. One result for each name: whether that was a change.
+///
+/// # Errors
+/// The cluster has no swarm, or its master cannot be asked.
+pub fn set_availability(
+    cluster: &Cluster,
+    access: &Access,
+    names: &[String],
+    wanted: Availability,
+) -> Result<Vec<Result<bool, SwarmError>>, ProvisionError> {
+    let Some(swarm) = &cluster.swarm else {
+        return Err(SwarmError::NoSwarm { host: cluster.master.name.to_string() }.into());
+    };
+    let master = connect(cluster, access)?;
+    Ok(set(cluster, swarm, &master, &access.patience, names, wanted)?)
+}
+
+/// The same on a master that is connected.
+pub(super) fn set(
+    cluster: &Cluster,
+    swarm: &Swarm,
+    master: &dyn Host,
+    patience: &Patience,
+    names: &[String],
+    wanted: Availability,
+) -> Result<Vec<Result<bool, SwarmError>>, SwarmError> {
+    let worker = |worker: &feeder_cluster::Worker| {
+        let (host, last) = (worker.name.to_string(), "it is not asked".to_owned());
+        Err(RemoteError::GaveUp { host, last })
+    };
+    let reach = Reach { master, worker: &worker, patience };
+    let pass =
+        Pass { cluster, swarm, reach: &reach, events: &mut |_| {}, settled: Settled::default() };
+    let Some(view) = pass.look()? else {
+        return Err(SwarmError::NoSwarm { host: master.name().to_owned() });
+    };
+    let set = |name: &String| {
+        let of_that_name = |dead: bool| {
+            view.members.iter().find(|member| member.host == *name && (member.ready || dead))
+        };
+        let Some(member) = of_that_name(false).or_else(|| of_that_name(true)) else {
+            return Err(SwarmError::NotMember { host: name.clone() });
+        };
+        let differs = member.spec.availability != wanted.as_str();
+        if differs {
+            let availability = wanted.as_str().to_owned();
+            pass.become_so(member, &Spec { availability, ..member.spec.clone() })?;
+        }
+        if wanted == Availability::Drain && member.ready {
+            pass.until_idle(member)?;
+        }
+        Ok(differs)
+    };
+    Ok(names.iter().map(set).collect())
+}

@@ -1,0 +1,183 @@
+//! Questions and orders to a node's engine, over SSH and its socket.
+//!
+//! curl takes the body of a request from its standard input, so that a join token is in no argument list. Nothing is asked of
+//! the `docker` command, which takes tokens as arguments, and seconds to start on a Pi.
+
+use feeder_remote::Host;
+use serde_json::Value;
+
+use super::SwarmError;
+
+/// One request of the engine's HTTP interface.
+pub(super) struct Request {
+    method: &'static str,
+    path: String,
+    body: Option<Value>,
+}
+
+/// What the engine answered.
+pub(super) struct Answer {
+    status: u16,
+    body: String,
+}
+
+/// What asking an engine came to.
+pub(super) struct Asked {
+    /// One answer for each request. None: there is no engine.
+    pub(super) answers: Option<Vec<Answer>>,
+    /// SHA-256 of the certificate of the swarm that the node is or was in.
+    pub(super) root_ca: Option<String>,
+}
+
+impl Request {
+    pub(super) fn get(path: &str) -> Self {
+        Self { method: "GET", path: path.to_owned(), body: None }
+    }
+
+    pub(super) fn delete(path: String) -> Self {
+        Self { method: "DELETE", path, body: None }
+    }
+
+    pub(super) fn post(path: impl Into<String>, body: Value) -> Self {
+        Self { method: "POST", path: path.into(), body: Some(body) }
+    }
+
+    fn script(&self) -> String {
+        let Self { method, path, body } = self;
+        match body {
+            None => format!("ask {method} '{path}' </dev/null\n"),
+            // JSON on one line: no line of it can be the end of the document.
+            Some(body) => format!(
+                "ask {method} '{path}' --data-binary @- <<'FEEDER-BODY'\n{body}\nFEEDER-BODY\n"
+            ),
+        }
+    }
+}
+
+impl Answer {
+    /// The JSON of an answer that says yes.
+    pub(super) fn json(&self) -> Option<Value> {
+        (self.status < 300).then(|| serde_json::from_str(&self.body).ok()).flatten()
+    }
+
+    /// Insists that the engine did it.
+    pub(super) fn done(&self, host: &str, doing: &str) -> Result<(), SwarmError> {
+        if self.status < 300 { Ok(()) } else { Err(self.refused(host, doing)) }
+    }
+
+    /// Insists on JSON.
+    pub(super) fn value(&self, host: &str, doing: &str) -> Result<Value, SwarmError> {
+        self.json().ok_or_else(|| self.refused(host, doing))
+    }
+
+    /// What the engine said, as far as it said no.
+    pub(super) fn message(&self) -> String {
+        let parsed: Option<Value> = serde_json::from_str(&self.body).ok();
+        let message = parsed.as_ref().and_then(|body| body["message"].as_str());
+        // An answer that is no error may hold what nobody should see.
+        message.map_or_else(|| format!("status {}", self.status), str::to_owned)
+    }
+
+    fn refused(&self, host: &str, doing: &str) -> SwarmError {
+        SwarmError::Engine { host: host.to_owned(), doing: doing.to_owned(), said: self.message() }
+    }
+
+    /// The engine goes on with it by itself.
+    pub(super) fn goes_on(&self) -> bool {
+        self.status == 503 && self.body.contains("will continue in the background")
+    }
+}
+
+/// Ends an answer: ASCII's record separator, which no JSON holds.
+const MARK: char = '\u{1e}';
+/// Stands in place of answers.
+const NO_ENGINE: &str = "no engine";
+
+const PRELUDE: &str = r#"set -eu
+docker=${FEEDER_DOCKER:-/var/lib/docker} socket=${FEEDER_DOCKER_SOCKET:-/run/docker.sock}
+ca=$docker/swarm/certificates/swarm-root-ca.crt
+if [ -r "$ca" ]; then sha256sum <"$ca" | cut -d ' ' -f 1; else echo none; fi
+if [ ! -S "$socket" ] || ! command -v curl >/dev/null; then echo 'no engine'; exit; fi
+mark=$(printf '\036')
+ask() {
+  method=$1 path=$2
+  shift 2
+  curl --silent --show-error --max-time 150 --unix-socket "$socket" --header 'Content-Type: application/json' \
+    --write-out "$mark%{http_code}\n" --request "$method" "$@" "http://engine$path"
+}
+"#;
+
+/// Asks an engine, in one round trip.
+pub(super) fn ask(host: &dyn Host, requests: &[Request]) -> Result<Asked, SwarmError> {
+    let script: String = requests.iter().map(Request::script).collect();
+    let output = host.run(&format!("{PRELUDE}{script}"))?;
+    let asked = parse(&output.stdout_text());
+    match &asked.answers {
+        Some(answers) if answers.len() != requests.len() => Err(SwarmError::Engine {
+            host: host.name().to_owned(),
+            doing: "understand the engine".to_owned(),
+            said: format!("{} answers to {} requests", answers.len(), requests.len()),
+        }),
+        _ => Ok(asked),
+    }
+}
+
+/// Gives one order.
+pub(super) fn order(host: &dyn Host, request: Request, doing: &str) -> Result<Answer, SwarmError> {
+    let asked = ask(host, &[request])?;
+    let answer = asked.answers.and_then(|answers| answers.into_iter().next());
+    answer.ok_or_else(|| SwarmError::Engine {
+        host: host.name().to_owned(),
+        doing: doing.to_owned(),
+        said: "no engine runs there".to_owned(),
+    })
+}
+
+fn parse(text: &str) -> Asked {
+    let (root_ca, rest) = text.split_once('\n').unwrap_or((text, ""));
+    let root_ca = Some(root_ca).filter(|ca| !matches!(*ca, "none" | "")).map(str::to_owned);
+    if rest.trim_end() == NO_ENGINE {
+        return Asked { answers: None, root_ca };
+    }
+    let mut answers = Vec::new();
+    let mut rest = rest;
+    while let Some((body, more)) = rest.split_once(MARK) {
+        let (status, more) = more.split_once('\n').unwrap_or((more, ""));
+        answers.push(Answer {
+            status: status.trim().parse().unwrap_or_default(),
+            body: body.to_owned(),
+        });
+        rest = more;
+    }
+    Asked { answers: Some(answers), root_ca }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_told_apart() {
+        let asked =
+            parse("abc\n{\"a\":1}\n\u{1e}200\n{\"message\":\"This node is not\"}\n\u{1e}503\n");
+        assert_eq!(asked.root_ca.as_deref(), Some("abc"));
+        let answers = asked.answers.expect("there are some");
+        assert_eq!(answers.len(), 2);
+        assert_eq!(answers[0].json().expect("json")["a"], 1);
+        assert!(answers[1].json().is_none());
+        let error = answers[1].done("cluster00", "look at its swarm").expect_err("a refusal");
+        assert_eq!(error.to_string(), "cannot look at its swarm on cluster00: This node is not");
+    }
+
+    #[test]
+    fn no_engine_is_no_answer() {
+        let asked = parse("none\nno engine\n");
+        assert!(asked.answers.is_none() && asked.root_ca.is_none());
+    }
+
+    #[test]
+    fn an_answer_that_is_no_error_is_not_repeated() {
+        let answer = Answer { status: 200, body: "{\"JoinTokens\":\"SWMTKN-1\"}".to_owned() };
+        assert!(!answer.message().contains("SWMTKN"));
+    }
+}

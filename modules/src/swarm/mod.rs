@@ -1,0 +1,492 @@
+//! The swarm that master and workers form.
+//!
+//! Unlike the other modules this one is about several hosts at once, so it gives no resources: [`settle`] asks the master's engine
+//! what the swarm is, compares it with the cluster, and changes what differs. Workers are talked to only when the managers do not
+//! see them, and those that do not answer are left for the next run: a worker without power is nothing unusual.
+
+mod availability;
+mod engine;
+mod error;
+mod reconcile;
+mod seen;
+#[cfg(test)]
+mod tests;
+
+use std::time::{Duration, Instant};
+
+use feeder_cluster::{Cluster, Ipv4Net, Swarm, Worker};
+use feeder_plan::{ApplyEvent, Change, Mode, Phase, Sign};
+use feeder_process::interrupt;
+use feeder_remote::{Host, RemoteError, Ssh};
+use serde_json::{Value, json};
+
+pub use self::{availability::set_availability, error::SwarmError};
+use self::{
+    engine::{Request, ask, order},
+    reconcile::{Kind, Standing, absent, changes, demoted, drained, standing, strangers},
+    seen::{Engine, LocalState, Member, Spec, members},
+};
+use crate::Patience;
+
+pub(crate) const NAME: &str = "swarm";
+
+/// Where managers listen for nodes.
+const PORT: u16 = 2377;
+/// From one look at a node that has yet to come to the next.
+const PACE: Duration = Duration::from_secs(1);
+/// How long one attempt to reach a worker may take: most of those that the managers do not see have no power.
+const CONNECT: Duration = Duration::from_secs(8);
+/// How often the members are gone over before they count as never content: one change can be the reason for another.
+const PASSES: usize = 3;
+/// Of which overlay networks get their addresses: the first that has nothing to do with the cluster's own.
+const POOLS: [&str; 3] = ["10.0.0.0/8", "172.24.0.0/13", "192.168.128.0/17"];
+
+/// What was found, and done about it.
+#[derive(Debug, Default)]
+pub(crate) struct Settled {
+    /// What differed; with [`Mode::Apply`] it was changed.
+    pub(crate) changes: Vec<Change>,
+    /// Nodes that are as wanted.
+    pub(crate) as_wanted: usize,
+    /// What whoever does this should know.
+    pub(crate) notes: Vec<String>,
+}
+
+/// What came of an attempt to reach a node.
+pub(crate) type Connected = Result<Box<dyn Host>, RemoteError>;
+
+/// The way to the nodes.
+pub(crate) struct Reach<'a> {
+    /// The master.
+    pub(crate) master: &'a dyn Host,
+    /// A worker, if it answers now.
+    pub(crate) worker: &'a (dyn Fn(&Worker) -> Connected + Sync),
+    /// Whether to go on waiting for a node.
+    pub(crate) patience: &'a Patience,
+}
+
+/// The ways over SSH.
+pub(crate) fn over_ssh(cluster: &Cluster, access: &crate::Access, worker: &Worker) -> Connected {
+    let name = worker.name.as_str();
+    let Some(mut options) = access.node(cluster, name) else {
+        return Err(RemoteError::GaveUp {
+            host: name.to_owned(),
+            last: "it is not in the cluster".to_owned(),
+        });
+    };
+    options.connect_timeout = CONNECT;
+    Ok(Box::new(Ssh::connect(options)?))
+}
+
+/// Compares the swarm with the cluster and, with [`Mode::Apply`], changes what differs.
+///
+/// # Errors
+/// Every [`SwarmError`]. What was changed before stays; a next run goes on from there.
+pub(crate) fn settle(
+    cluster: &Cluster,
+    swarm: &Swarm,
+    reach: &Reach<'_>,
+    mode: Mode,
+    events: &mut dyn FnMut(ApplyEvent<'_>),
+) -> Result<Settled, SwarmError> {
+    let mut this = Pass { cluster, swarm, reach, events, settled: Settled::default() };
+    let mut view = this.look()?;
+    if view.is_none() {
+        let name = cluster.master.name.as_str();
+        let init = Change::elsewhere(format!("swarm:{name}"), Sign::Add, "a swarm, managed here");
+        if mode == Mode::Plan {
+            this.settled.changes.push(init);
+            this.settled.changes.extend(cluster.workers.iter().map(joins));
+            return Ok(this.settled);
+        }
+        this.change(init, |this| this.init())?;
+        view = this.look()?;
+    }
+    let Some(view) = view else { return Err(this.no_swarm()) };
+    let (coming, joining) = this.absent(&view)?;
+    if mode == Mode::Plan {
+        let differs = changes(cluster, swarm, &view.members);
+        let joining = joining.iter().map(|joining| joins(joining.worker));
+        this.settled.changes.extend(joining.chain(differs.iter().map(shown)));
+        this.settled.as_wanted = cluster.nodes().count().saturating_sub(this.settled.changes.len());
+        return Ok(this.settled);
+    }
+    this.join(&joining)?;
+    let members = this.ready(&coming)?;
+    if !joining.is_empty() {
+        this.rotate()?;
+    }
+    this.members(members)?;
+    Ok(this.settled)
+}
+
+/// The swarm as the master's engine sees it.
+struct View {
+    members: Vec<Member>,
+    root_ca: Option<String>,
+}
+
+/// One settling.
+struct Pass<'a> {
+    cluster: &'a Cluster,
+    swarm: &'a Swarm,
+    reach: &'a Reach<'a>,
+    events: &'a mut dyn FnMut(ApplyEvent<'_>),
+    settled: Settled,
+}
+
+/// A worker that is about to join.
+struct Joining<'a> {
+    worker: &'a Worker,
+    host: Box<dyn Host>,
+    /// Whether it must leave first what is left of an earlier membership.
+    was: Standing,
+}
+
+/// What became of a worker that the managers do not see.
+enum Met {
+    /// It does not answer.
+    Silent(String),
+    /// Its system has no engine.
+    NoEngine,
+    /// It answered.
+    Stands(Standing, Engine, Box<dyn Host>),
+}
+
+fn joins(worker: &Worker) -> Change {
+    let id = format!("swarm:{}", worker.name);
+    Change::elsewhere(id, Sign::Add, format!("node {}: joins", worker.name))
+}
+
+fn shown(change: &reconcile::Change) -> Change {
+    let id = format!("swarm:{}", change.member.host);
+    Change::elsewhere(id, change.sign(), change.text.clone())
+}
+
+impl Pass<'_> {
+    fn master(&self) -> &str {
+        self.cluster.master.name.as_str()
+    }
+
+    fn no_swarm(&self) -> SwarmError {
+        SwarmError::Engine {
+            host: self.master().to_owned(),
+            doing: "look at the swarm".to_owned(),
+            said: "there is none though it was made".to_owned(),
+        }
+    }
+
+    /// Makes a change, and tells of it.
+    fn change(
+        &mut self,
+        change: Change,
+        make: impl FnOnce(&mut Self) -> Result<(), SwarmError>,
+    ) -> Result<(), SwarmError> {
+        self.tell(&change, Phase::Begin);
+        let made = make(self);
+        self.tell(&change, if made.is_ok() { Phase::Done } else { Phase::Failed });
+        self.settled.changes.push(change);
+        made
+    }
+
+    fn tell(&mut self, change: &Change, phase: Phase<'_>) {
+        let host = self.cluster.master.name.as_str();
+        (self.events)(ApplyEvent { host, step: NAME, change, phase });
+    }
+
+    /// The swarm, if the master manages one. None: it is in none, or has no engine yet.
+    fn look(&self) -> Result<Option<View>, SwarmError> {
+        let host = self.reach.master;
+        let asked = ask(host, &[Request::get("/info"), Request::get("/nodes")])?;
+        let Some([info, nodes]) = asked.answers.as_deref() else { return Ok(None) };
+        let info = info.value(host.name(), "look at the engine")?;
+        let engine = parsed(Engine::parse(info, asked.root_ca.clone()), host)?;
+        match engine.state {
+            LocalState::Inactive => return Ok(None),
+            _ if !engine.manages
+                && engine.error.is_empty()
+                && engine.state == LocalState::Active =>
+            {
+                return Err(SwarmError::Elsewhere {
+                    host: host.name().to_owned(),
+                    managers: engine.managers,
+                });
+            }
+            _ => {}
+        }
+        let Some(list) = nodes.json() else {
+            let said = if engine.error.is_empty() { nodes.message() } else { engine.error };
+            return Err(SwarmError::NoQuorum { host: host.name().to_owned(), said });
+        };
+        let members = parsed(members(list), host)?;
+        Ok(Some(View { members, root_ca: asked.root_ca }))
+    }
+
+    fn init(&self) -> Result<(), SwarmError> {
+        let body = json!({
+            "ListenAddr": format!("0.0.0.0:{PORT}"),
+            "AdvertiseAddr": self.cluster.master.address.to_string(),
+            "DefaultAddrPool": [pool(self.cluster.network.subnet)],
+            "SubnetSize": 24,
+            "Spec": {},
+        });
+        let doing = "make a swarm";
+        order(self.reach.master, Request::post("/swarm/init", body), doing)?
+            .done(self.master(), doing)
+    }
+
+    /// Of the workers that the managers do not see: the names of those that must be ready in the end, and those that join.
+    fn absent<'c>(&mut self, view: &View) -> Result<(Vec<String>, Vec<Joining<'c>>), SwarmError>
+    where
+        Self: 'c,
+    {
+        let absent = absent(self.cluster, &view.members);
+        let met = self.meet(&absent, view)?;
+        let (mut coming, mut joining) = (Vec::new(), Vec::new());
+        for (worker, met) in absent.into_iter().zip(met) {
+            let name = worker.name.as_str();
+            match met {
+                Met::Silent(why) => self.settled.notes.push(format!(
+                    "{name} is not in the swarm and does not answer: {why}. Give it power and provision again"
+                )),
+                Met::NoEngine => self.settled.notes.push(format!(
+                    "{name} is not in the swarm: the system that it runs has no Docker. \
+                     `cargo xtask node reboot {name}`, then provision again"
+                )),
+                Met::Stands(Standing::Elsewhere, engine, _) => {
+                    let managers = engine.managers;
+                    return Err(SwarmError::Elsewhere { host: name.to_owned(), managers });
+                }
+                Met::Stands(Standing::Coming, ..) => coming.push(name.to_owned()),
+                Met::Stands(was @ (Standing::Free | Standing::Orphan), _, host) => {
+                    coming.push(name.to_owned());
+                    joining.push(Joining { worker, host, was });
+                }
+            }
+        }
+        Ok((coming, joining))
+    }
+
+    /// Asks workers how they stand to the swarm, all at once.
+    fn meet(&self, workers: &[&Worker], view: &View) -> Result<Vec<Met>, SwarmError> {
+        let meet = |worker: &Worker| -> Result<Met, SwarmError> {
+            let host = match (self.reach.worker)(worker) {
+                Ok(host) => host,
+                Err(error) if error.is_transient() => return Ok(Met::Silent(error.to_string())),
+                Err(error) => return Err(error.into()),
+            };
+            let asked = ask(&*host, &[Request::get("/info")])?;
+            let Some([info]) = asked.answers.as_deref() else { return Ok(Met::NoEngine) };
+            let info = info.value(host.name(), "look at the engine")?;
+            let engine = parsed(Engine::parse(info, asked.root_ca.clone()), &*host)?;
+            let standing = standing(&engine, &view.members, view.root_ca.as_deref());
+            Ok(Met::Stands(standing, engine, host))
+        };
+        at_once(workers, |worker| meet(worker)).into_iter().collect()
+    }
+
+    /// Lets workers join. The token travels from the master to each worker by standard input.
+    fn join(&mut self, joining: &[Joining<'_>]) -> Result<(), SwarmError> {
+        if joining.is_empty() {
+            return Ok(());
+        }
+        let changes: Vec<Change> = joining.iter().map(|joining| joins(joining.worker)).collect();
+        for change in &changes {
+            self.tell(change, Phase::Begin);
+        }
+        let cluster = self.read()?;
+        let Some(token) = cluster["JoinTokens"]["Worker"].as_str() else {
+            return Err(self.no_swarm());
+        };
+        let manager = format!("{}:{PORT}", self.cluster.master.address);
+        let joined = at_once(joining, |joining| joining.join(&manager, token));
+        // Whoever failed is told when the others have come to their end.
+        let mut failed = Ok(());
+        for (change, joined) in changes.into_iter().zip(joined) {
+            self.tell(&change, if joined.is_ok() { Phase::Done } else { Phase::Failed });
+            self.settled.changes.push(change);
+            failed = failed.and(joined);
+        }
+        failed
+    }
+
+    /// The swarm as a whole, its tokens among it.
+    fn read(&self) -> Result<Value, SwarmError> {
+        let doing = "read the swarm's join token";
+        order(self.reach.master, Request::get("/swarm"), doing)?.value(self.master(), doing)
+    }
+
+    /// Makes the join token of workers another one: whoever has seen the last one cannot use it.
+    fn rotate(&self) -> Result<(), SwarmError> {
+        let cluster = self.read()?;
+        let doing = "make a new join token";
+        let version = &cluster["Version"]["Index"];
+        let path = format!("/swarm/update?version={version}&rotateWorkerToken=true");
+        let spec = cluster["Spec"].clone();
+        order(self.reach.master, Request::post(path, spec), doing)?.done(self.master(), doing)
+    }
+
+    /// Brings all members to what is wanted of them.
+    fn members(&mut self, mut members: Vec<Member>) -> Result<(), SwarmError> {
+        for _ in 0..PASSES {
+            let wanted = changes(self.cluster, self.swarm, &members);
+            if wanted.is_empty() {
+                self.settled.as_wanted = members.iter().filter(|member| member.ready).count();
+                let strangers = strangers(self.cluster, &members);
+                self.settled.notes.extend(strangers.iter().map(|name| {
+                    format!("{name} is in the swarm and not in cluster.toml, and somebody else joined it: it is left alone")
+                }));
+                return Ok(());
+            }
+            for change in wanted {
+                self.change(shown(&change), |this| this.treat(&change))?;
+            }
+            members = self.ready(&[])?;
+        }
+        let left = changes(self.cluster, self.swarm, &members);
+        if left.is_empty() {
+            return Ok(());
+        }
+        let left = left.into_iter().map(|change| change.text).collect();
+        Err(SwarmError::NotAsWanted { left })
+    }
+
+    /// The members, when these are alive.
+    fn ready(&self, names: &[String]) -> Result<Vec<Member>, SwarmError> {
+        let mut members = Vec::new();
+        self.until(|| {
+            members = self.look()?.ok_or_else(|| self.no_swarm())?.members;
+            let alive =
+                |name: &&String| members.iter().any(|member| member.ready && member.host == **name);
+            Ok(match names.iter().find(|name| !alive(name)) {
+                None => Ok(()),
+                Some(name) => Err((name.clone(), "they have not heard of it yet".to_owned())),
+            })
+        })?;
+        Ok(members)
+    }
+
+    /// Tries until it works or patience ends: the inner error is what is not yet so, of whom.
+    fn until(
+        &self,
+        mut attempt: impl FnMut() -> Result<Result<(), (String, String)>, SwarmError>,
+    ) -> Result<(), SwarmError> {
+        let began = Instant::now();
+        loop {
+            let Err((host, last)) = attempt()? else { return Ok(()) };
+            if !(self.reach.patience)(began.elapsed()) {
+                return Err(SwarmError::NotReady { host, last });
+            }
+            if interrupt::wait_timeout(PACE) {
+                return Err(RemoteError::Interrupted { host }.into());
+            }
+        }
+    }
+
+    fn treat(&self, change: &reconcile::Change) -> Result<(), SwarmError> {
+        match &change.kind {
+            Kind::Becomes(spec) => self.become_so(&change.member, spec),
+            Kind::Forget => self.remove(&change.member),
+            Kind::Retire => {
+                if let Some(spec) = drained(&change.member).filter(|_| change.member.ready) {
+                    self.become_so(&change.member, &spec)?;
+                    self.until_idle(&change.member)?;
+                }
+                self.remove(&change.member)
+            }
+        }
+    }
+
+    fn become_so(&self, member: &Member, spec: &Spec) -> Result<(), SwarmError> {
+        let doing = format!("change node {} of the swarm", member.host);
+        let path = format!("/nodes/{}/update?version={}", member.id, member.version);
+        order(self.reach.master, Request::post(path, json!(spec)), &doing)?
+            .done(self.master(), &doing)
+    }
+
+    /// Until no task runs on it any more.
+    fn until_idle(&self, member: &Member) -> Result<(), SwarmError> {
+        let doing = format!("see the tasks of node {}", member.host);
+        self.until(|| {
+            let tasks = order(self.reach.master, Request::get("/tasks"), &doing)?;
+            let tasks = tasks.value(self.master(), &doing)?;
+            let runs = |task: &&Value| {
+                task["NodeID"] == member.id.as_str() && task["Status"]["State"] == "running"
+            };
+            let running = tasks.as_array().map_or(0, |tasks| tasks.iter().filter(runs).count());
+            Ok(match running {
+                0 => Ok(()),
+                tasks => Err((member.host.clone(), format!("{tasks} tasks still run on it"))),
+            })
+        })
+    }
+
+    /// A manager must first cease to be one, which the managers agree on a moment later.
+    fn remove(&self, member: &Member) -> Result<(), SwarmError> {
+        let doing = format!("remove node {} from the swarm", member.host);
+        if let Some(spec) = demoted(member) {
+            let newest = self.look()?.ok_or_else(|| self.no_swarm())?.members;
+            let newest = newest.iter().find(|now| now.id == member.id).unwrap_or(member);
+            self.become_so(newest, &spec)?;
+        }
+        self.until(|| {
+            let request = Request::delete(format!("/nodes/{}?force=true", member.id));
+            let answer = order(self.reach.master, request, &doing)?;
+            if answer.message().contains("demoted") {
+                return Ok(Err((member.host.clone(), answer.message())));
+            }
+            answer.done(self.master(), &doing).map(Ok)
+        })
+    }
+}
+
+impl Joining<'_> {
+    fn join(&self, manager: &str, token: &str) -> Result<(), SwarmError> {
+        let name = self.worker.name.as_str();
+        if self.was == Standing::Orphan {
+            let doing = "leave the swarm that knows it no more";
+            let leave = Request::post("/swarm/leave?force=true", Value::Null);
+            order(&*self.host, leave, doing)?.done(name, doing)?;
+        }
+        let body = json!({
+            "ListenAddr": format!("0.0.0.0:{PORT}"),
+            "AdvertiseAddr": self.worker.address.to_string(),
+            "RemoteAddrs": [manager],
+            "JoinToken": token,
+        });
+        let doing = "join the swarm";
+        let answer = order(&*self.host, Request::post("/swarm/join", body), doing)?;
+        if answer.goes_on() { Ok(()) } else { answer.done(name, doing) }
+    }
+}
+
+fn parsed<T>(value: Option<T>, host: &dyn Host) -> Result<T, SwarmError> {
+    value.ok_or_else(|| SwarmError::Engine {
+        host: host.name().to_owned(),
+        doing: "understand the engine".to_owned(),
+        said: "its answer has another form than that of Docker 20 to 29".to_owned(),
+    })
+}
+
+/// Addresses for overlay networks that are not the cluster's own: with Docker's own choice, the routing mesh would take those
+/// of a cluster on 10.0.0.0/24.
+fn pool(subnet: Ipv4Net) -> &'static str {
+    let free = |pool: &&&str| {
+        pool.parse::<Ipv4Net>().is_ok_and(|pool| !pool.contains(&subnet) && !subnet.contains(&pool))
+    };
+    POOLS.iter().find(free).copied().unwrap_or(POOLS[0])
+}
+
+/// Does the same with each, all at once.
+fn at_once<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = items.iter().map(|item| scope.spawn(|| work(item))).collect();
+        threads
+            .into_iter()
+            .map(|thread| match thread.join() {
+                Ok(result) => result,
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+            .collect()
+    })
+}

@@ -1,0 +1,307 @@
+//! Swarms of engines that a shell script stands for.
+
+use std::{os::unix::net::UnixListener, sync::Arc, time::Duration};
+
+use camino::Utf8PathBuf;
+use feeder_cluster::{Availability, Cluster, Worker};
+use feeder_plan::Mode;
+use feeder_remote::{Host, Local, RemoteError};
+use feeder_ui::Expected;
+use fs_err as fs;
+
+use super::{Reach, Settled, SwarmError, settle};
+use crate::Patience;
+
+const LAB: &str = include_str!("../../../fixtures/clusters/lab.toml");
+const INACTIVE: &str =
+    r#"{"Swarm":{"NodeID":"","LocalNodeState":"inactive","ControlAvailable":false}}"#;
+
+/// A cluster's engines, in a folder.
+struct Engines {
+    _guard: tempfile::TempDir,
+    dir: Utf8PathBuf,
+}
+
+impl Engines {
+    /// Engines that are in no swarm, on all nodes of the sample.
+    fn new() -> Self {
+        use std::os::unix::fs::PermissionsExt as _;
+        let guard = tempfile::tempdir().expect("a folder");
+        let dir = Utf8PathBuf::from_path_buf(guard.path().to_owned()).expect("UTF-8");
+        fs::create_dir_all(dir.join("bin")).expect("a folder");
+        let curl = dir.join("bin/curl");
+        fs::write(&curl, include_str!("tests/curl.sh")).expect("a program");
+        fs::set_permissions(&curl, std::fs::Permissions::from_mode(0o755)).expect("a program");
+        UnixListener::bind(dir.join("socket")).expect("a socket");
+        let this = Self { _guard: guard, dir };
+        for node in ["cluster00", "cluster01", "cluster02"] {
+            fs::create_dir(this.dir.join(node)).expect("a folder");
+            this.write(&format!("{node}/info"), INACTIVE);
+        }
+        this
+    }
+
+    fn write(&self, file: &str, text: &str) {
+        fs::write(self.dir.join(file), text).expect("a file");
+    }
+
+    fn read(&self, file: &str) -> String {
+        fs::read_to_string(self.dir.join(file)).unwrap_or_default()
+    }
+
+    fn host(&self, node: &str) -> Local {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let at = |name: &str| self.dir.join(name).into_string();
+        Local::new(node)
+            .env("PATH", format!("{}:{path}", at("bin")))
+            .env("FEEDER_DOCKER_SOCKET", at("socket"))
+            .env("FEEDER_DOCKER", at(&format!("{node}/docker")))
+            .env("ENGINE", at(node))
+            .env("SWARM", at("swarm"))
+            .env("NODE", node)
+    }
+
+    /// Settles, with these workers not answering.
+    fn settle(&self, text: &str, silent: &[&str], mode: Mode) -> Result<Settled, SwarmError> {
+        let cluster = cluster(text);
+        let master = self.host("cluster00");
+        let worker = |worker: &Worker| -> Result<Box<dyn Host>, RemoteError> {
+            let host = worker.name.to_string();
+            if silent.contains(&&*host) {
+                let (address, why) = ("192.168.10.9".to_owned(), "No route to host".to_owned());
+                return Err(RemoteError::Unreachable { host, address, why });
+            }
+            Ok(Box::new(self.host(&host)))
+        };
+        let patience: Patience = Arc::new(|waited| waited < Duration::from_secs(2));
+        let reach = Reach { master: &master, worker: &worker, patience: &patience };
+        let swarm = cluster.swarm.as_ref().expect("it has a swarm");
+        settle(&cluster, swarm, &reach, mode, &mut |_| {})
+    }
+
+    /// What was done, and what was said, a line each.
+    fn told(&self, text: &str, silent: &[&str]) -> String {
+        let settled = match self.settle(text, silent, Mode::Apply) {
+            Ok(settled) => settled,
+            Err(error) => return format!("{error}\n→ {}", error.hint().unwrap_or_default()),
+        };
+        let changes =
+            settled.changes.iter().map(|change| format!("{} {}", change.sign, change.text));
+        changes.chain(settled.notes).collect::<Vec<_>>().join("\n")
+    }
+
+    fn members(&self) -> String {
+        let members = self.dir.join("swarm/members");
+        let mut names: Vec<String> = members
+            .read_dir_utf8()
+            .expect("members")
+            .flatten()
+            .map(|entry| entry.file_name().to_owned())
+            .collect();
+        names.sort();
+        names.join(" ")
+    }
+}
+
+fn cluster(text: &str) -> Cluster {
+    let parsed = feeder_cluster::parse(text, "cluster.toml");
+    parsed.map_err(|wrong| wrong.to_string()).expect("a cluster").cluster
+}
+
+fn lab(sections: &str) -> String {
+    format!("{LAB}{sections}")
+}
+
+#[test]
+fn a_swarm_forms_and_then_there_is_nothing_to_do() {
+    let engines = Engines::new();
+    let text = lab("labels = [\"disk=none\"]\n[swarm]\n");
+    insta::assert_snapshot!(engines.told(&text, &[]), @r"
+    + a swarm, managed here
+    + node cluster01: joins
+    + node cluster02: joins
+    ~ node cluster00: label feeder.cluster=lab
+    ~ node cluster01: label feeder.cluster=lab
+    ~ node cluster02: label disk=none, label feeder.cluster=lab
+    ");
+    let orders = engines.read("cluster00/orders");
+    assert!(orders.contains("\"AdvertiseAddr\":\"192.168.10.100\""), "{orders}");
+    assert!(engines.read("cluster01/orders").contains("\"RemoteAddrs\":[\"192.168.10.100:2377\"]"));
+    for node in ["cluster01", "cluster02"] {
+        fs::remove_file(engines.dir.join(node).join("argv")).expect("it was asked");
+    }
+    assert_eq!(engines.told(&text, &[]), "");
+    assert_eq!(engines.read("cluster01/argv"), "", "workers that are ready are not asked");
+}
+
+#[test]
+fn a_token_is_in_no_argument_and_is_worth_nothing_afterwards() {
+    let engines = Engines::new();
+    engines.told(&lab("[swarm]\n"), &[]);
+    assert!(engines.read("cluster01/orders").contains("\"JoinToken\":\"SWMTKN-1\""));
+    for node in ["cluster00", "cluster01", "cluster02"] {
+        let argv = engines.read(&format!("{node}/argv"));
+        assert!(argv.contains("--unix-socket") && !argv.contains("SWMTKN"), "{argv}");
+    }
+    assert_eq!(engines.read("swarm/token"), "2\n");
+}
+
+#[test]
+fn a_worker_without_power_is_left_for_the_next_run() {
+    let engines = Engines::new();
+    insta::assert_snapshot!(engines.told(&lab("[swarm]\n"), &["cluster01", "cluster02"]), @r"
+    + a swarm, managed here
+    ~ node cluster00: label feeder.cluster=lab
+    cluster01 is not in the swarm and does not answer: cannot reach cluster01 at 192.168.10.9: No route to host. Give it power and provision again
+    cluster02 is not in the swarm and does not answer: cannot reach cluster02 at 192.168.10.9: No route to host. Give it power and provision again
+    ");
+    insta::assert_snapshot!(engines.told(&lab("[swarm]\n"), &["cluster02"]), @r"
+    + node cluster01: joins
+    ~ node cluster01: label feeder.cluster=lab
+    cluster02 is not in the swarm and does not answer: cannot reach cluster02 at 192.168.10.9: No route to host. Give it power and provision again
+    ");
+}
+
+#[test]
+fn a_worker_that_lost_its_state_joins_anew_and_its_old_entry_goes() {
+    let engines = Engines::new();
+    engines.told(&lab("[swarm]\n"), &[]);
+    assert_eq!(engines.members(), "id-1-of-cluster01 id-1-of-cluster02 id-of-cluster00");
+    engines.write("swarm/members/id-1-of-cluster01/state", "down\n");
+    engines.write("cluster01/info", INACTIVE);
+    fs::remove_dir_all(engines.dir.join("cluster01/docker")).expect("its state");
+    let told = engines.told(&lab("[swarm]\n"), &[]);
+    assert!(told.contains("+ node cluster01: joins"), "{told}");
+    assert!(told.contains("- node cluster01: its former entry"), "{told}");
+    assert_eq!(engines.members(), "id-1-of-cluster02 id-2-of-cluster01 id-of-cluster00");
+    assert_eq!(engines.told(&lab("[swarm]\n"), &[]), "");
+}
+
+#[test]
+fn a_worker_that_the_swarm_has_forgotten_leaves_and_joins() {
+    let engines = Engines::new();
+    engines.told(&lab("[swarm]\n"), &[]);
+    let entry = engines.dir.join("swarm/members/id-1-of-cluster02");
+    fs::remove_dir_all(entry).expect("its entry");
+    let told = engines.told(&lab("[swarm]\n"), &[]);
+    assert!(told.contains("+ node cluster02: joins"), "{told}");
+    assert!(engines.read("cluster02/orders").contains("POST /swarm/leave?force=true"));
+}
+
+#[test]
+fn a_worker_that_is_taken_out_of_the_file_is_drained_and_removed() {
+    let engines = Engines::new();
+    engines.told(&lab("[swarm]\nmanagers = 3\n"), &[]);
+    let (without, _) = LAB.rsplit_once("[[worker]]").expect("it has workers");
+    let text = format!("{without}\n[swarm]\n");
+    insta::assert_snapshot!(engines.told(&text, &[]), @r"
+    ~ node cluster01: manager → worker
+    - node cluster02: not in cluster.toml any more, drain and remove
+    ");
+    assert!(!engines.members().contains("cluster02"), "{}", engines.members());
+    let orders = engines.read("cluster00/orders");
+    assert!(orders.contains("\"Availability\":\"drain\""), "{orders}");
+    assert_eq!(engines.told(&text, &[]), "");
+}
+
+#[test]
+fn a_node_of_another_swarm_is_refused_and_left_there() {
+    let engines = Engines::new();
+    let elsewhere = r#"{"Swarm":{"NodeID":"w9","LocalNodeState":"active","ControlAvailable":false,
+        "RemoteManagers":[{"NodeID":"m","Addr":"10.1.2.3:2377"}]}}"#;
+    engines.write("cluster01/info", &elsewhere.replace('\n', ""));
+    insta::assert_snapshot!(engines.told(&lab("[swarm]\n"), &[]), @r"
+    cluster01 is in another swarm, managed from 10.1.2.3:2377. It was left there
+    → if it is to leave that swarm: `cargo xtask node exec cluster01 --root -- docker swarm leave --force`
+    ");
+    assert_eq!(engines.read("cluster01/orders"), "");
+    engines.write("cluster00/info", &elsewhere.replace('\n', ""));
+    let told = engines.told(&lab("[swarm]\n"), &[]);
+    assert!(
+        told.starts_with("cluster00 is in another swarm, managed from 10.1.2.3:2377"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_plan_changes_nothing() {
+    let engines = Engines::new();
+    let planned = |silent: &[&str]| {
+        let settled = engines.settle(&lab("[swarm]\n"), silent, Mode::Plan).expect("a plan");
+        settled.changes.iter().map(|change| change.text.clone()).collect::<Vec<_>>().join("\n")
+    };
+    insta::assert_snapshot!(planned(&[]), @r"
+    a swarm, managed here
+    node cluster01: joins
+    node cluster02: joins
+    ");
+    assert_eq!(engines.read("cluster00/orders"), "");
+    engines.told(&lab("[swarm]\n"), &["cluster02"]);
+    let orders = engines.read("cluster00/orders");
+    assert_eq!(planned(&["cluster02"]), "");
+    assert_eq!(planned(&[]), "node cluster02: joins");
+    assert_eq!(
+        (engines.read("cluster00/orders"), engines.read("cluster02/orders")),
+        (orders, String::new())
+    );
+}
+
+#[test]
+fn who_has_joined_and_is_not_seen_is_told() {
+    let engines = Engines::new();
+    engines.told(&lab("[swarm]\n"), &["cluster02"]);
+    engines.write("swarm/members/id-1-of-cluster01/state", "down\n");
+    let told = engines.told(&lab("[swarm]\n"), &["cluster02"]);
+    assert!(
+        told.starts_with("cluster01 has joined the swarm, and the managers do not see it ready"),
+        "{told}"
+    );
+}
+
+#[test]
+fn nodes_are_drained_and_activated_by_command() {
+    let engines = Engines::new();
+    let (text, master) = (lab("[swarm]\n"), engines.host("cluster00"));
+    let cluster = cluster(&text);
+    let swarm = cluster.swarm.as_ref().expect("it has a swarm");
+    let patience: Patience = Arc::new(|_| false);
+    let set = |names: &[&str], wanted| {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let results = super::availability::set(&cluster, swarm, &master, &patience, &names, wanted);
+        let told = |result: Result<bool, SwarmError>| match result {
+            Ok(changed) => changed.to_string(),
+            Err(error) => error.to_string(),
+        };
+        match results {
+            Ok(results) => results.into_iter().map(told).collect::<Vec<_>>().join(", "),
+            Err(error) => error.to_string(),
+        }
+    };
+    assert_eq!(set(&["cluster01"], Availability::Drain), "there is no swarm on cluster00");
+    engines.told(&text, &["cluster02"]);
+    assert_eq!(
+        set(&["cluster01", "cluster02"], Availability::Drain),
+        "true, cluster02 is not in the swarm"
+    );
+    assert_eq!(set(&["cluster01"], Availability::Drain), "false");
+    assert_eq!(engines.told(&text, &["cluster02"]).lines().count(), 1, "provisioning leaves it so");
+    assert_eq!(set(&["cluster00", "cluster01"], Availability::Active), "false, true");
+}
+
+#[test]
+fn without_an_engine_a_worker_is_told_to_restart() {
+    let engines = Engines::new();
+    engines.told(&lab("[swarm]\n"), &["cluster01", "cluster02"]);
+    // As on a worker whose generation was made before Docker was wanted.
+    let bare = "/nonexistent";
+    let cluster = cluster(&lab("[swarm]\n"));
+    let worker = |worker: &Worker| -> Result<Box<dyn Host>, RemoteError> {
+        Ok(Box::new(Local::new(worker.name.as_str()).env("FEEDER_DOCKER_SOCKET", bare)))
+    };
+    let (master, patience): (_, Patience) = (engines.host("cluster00"), Arc::new(|_| false));
+    let reach = Reach { master: &master, worker: &worker, patience: &patience };
+    let swarm = cluster.swarm.as_ref().expect("it has a swarm");
+    let settled = settle(&cluster, swarm, &reach, Mode::Apply, &mut |_| {}).expect("it goes on");
+    assert!(settled.changes.is_empty());
+    assert!(settled.notes[0].contains("cargo xtask node reboot cluster01"), "{:?}", settled.notes);
+}

@@ -1,0 +1,95 @@
+#!/bin/sh
+# Stands for curl and the engine behind it. ENGINE is the folder of one node's engine, SWARM that of all: a folder for each
+# member, with its host, state, version and spec.
+set -eu
+method= body= path= after=
+printf '%s\n' "$*" >>"$ENGINE/argv"
+while [ $# -gt 0 ]; do
+  case $1 in
+    --request) method=$2 && shift ;;
+    # Like the real one it knows \n, and no other number of a character.
+    --write-out) after=${2%"%{http_code}\n"} && shift ;;
+    --data-binary) body=$(cat) ;;
+    http://engine*) path=${1#http://engine} ;;
+  esac
+  shift
+done
+[ "$method" = GET ] || printf '%s\n' "$method $path $body" >>"$ENGINE/orders"
+
+say() { printf '%s\n%s%s\n' "${2-}" "$after" "$1"; exit; }
+refuse() { say "$1" "{\"message\":\"$2\"}"; }
+field() { printf '%s' "$body" | sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }
+info() {
+  printf '{"Swarm":{"NodeID":"%s","LocalNodeState":"%s","ControlAvailable":%s,"Error":"","RemoteManagers":%s}}' \
+    "$1" "$2" "$3" "$4" >"$ENGINE/info"
+}
+member() { # ID ROLE
+  mkdir "$SWARM/members/$1"
+  echo "$NODE" >"$SWARM/members/$1/host"
+  echo ready >"$SWARM/members/$1/state"
+  echo 1 >"$SWARM/members/$1/version"
+  printf '{"Labels":{},"Role":"%s","Availability":"active"}' "$2" >"$SWARM/members/$1/spec"
+  mkdir -p "$FEEDER_DOCKER/swarm/certificates"
+  cp "$SWARM/ca" "$FEEDER_DOCKER/swarm/certificates/swarm-root-ca.crt"
+}
+manages() { grep -q '"ControlAvailable":true' "$ENGINE/info" || refuse 503 "This node is not a swarm manager"; }
+
+case "$method ${path%%\?*}" in
+  "GET /info") say 200 "$(cat "$ENGINE/info")" ;;
+  "POST /swarm/init")
+    mkdir -p "$SWARM/members"
+    echo "a certificate" >"$SWARM/ca"
+    echo 1 >"$SWARM/token"
+    member "id-of-$NODE" manager
+    info "id-of-$NODE" active true null
+    say 200 '"x"'
+    ;;
+  "GET /nodes")
+    manages
+    list=
+    for one in "$SWARM"/members/*; do
+      list="$list${list:+,}{\"ID\":\"${one##*/}\",\"Version\":{\"Index\":$(cat "$one/version")},\"Spec\":$(cat "$one/spec"),\
+\"Description\":{\"Hostname\":\"$(cat "$one/host")\"},\"Status\":{\"State\":\"$(cat "$one/state")\"}}"
+    done
+    say 200 "[$list]"
+    ;;
+  "GET /swarm")
+    manages
+    say 200 "{\"Version\":{\"Index\":7},\"Spec\":{\"Name\":\"default\"},\"JoinTokens\":{\"Worker\":\"SWMTKN-$(cat "$SWARM/token")\"}}"
+    ;;
+  "POST /swarm/update")
+    manages
+    echo $(($(cat "$SWARM/token") + 1)) >"$SWARM/token"
+    say 200
+    ;;
+  "POST /swarm/leave")
+    info "" inactive false null
+    say 200
+    ;;
+  "POST /swarm/join")
+    grep -q '"LocalNodeState":"inactive"' "$ENGINE/info" || refuse 503 "This node is already part of a swarm"
+    [ "$(field JoinToken)" = "SWMTKN-$(cat "$SWARM/token")" ] || refuse 400 "invalid join token"
+    echo joined >>"$ENGINE/joined"
+    number=$(wc -l <"$ENGINE/joined")
+    member "id-$number-of-$NODE" worker
+    info "id-$number-of-$NODE" active false '[{"NodeID":"m","Addr":"192.168.10.100:2377"}]'
+    say 200
+    ;;
+  "POST /nodes/"*)
+    manages
+    one=$SWARM/members/$(echo "${path%%\?*}" | cut -d / -f 3)
+    [ "${path##*=}" = "$(cat "$one/version")" ] || refuse 500 "update out of sequence"
+    printf '%s' "$body" >"$one/spec"
+    echo $(($(cat "$one/version") + 1)) >"$one/version"
+    say 200
+    ;;
+  "DELETE /nodes/"*)
+    manages
+    one=$SWARM/members/$(echo "${path%%\?*}" | cut -d / -f 3)
+    ! grep -q '"Role":"manager"' "$one/spec" || refuse 400 "it must be demoted to a worker first"
+    rm -r "$one"
+    say 200
+    ;;
+  "GET /tasks") say 200 "[]" ;;
+  *) refuse 404 "page not found" ;;
+esac
