@@ -7,7 +7,8 @@ use feeder_plan::{ApplyEvent, HostPlan, Mode, Report, Step, StepPlan, apply, gat
 use feeder_remote::{Host, POWER_OFF, REBOOT, RemoteError, Ssh, later, wait_until_reachable};
 
 use crate::{
-    Access, Disk, Layout, MODULES, Part, ProvisionError, Site, Survey, known_hosts, network,
+    Access, Disk, Layout, MODULES, Part, ProvisionError, Site, Survey, docker, known_hosts,
+    network,
     ssd_boot::{self, Script, Way},
     swarm,
 };
@@ -121,6 +122,7 @@ fn provision_master(
     movable(&site)?;
     let mut notes = ssd_boot::notes(&site);
     notes.extend(network::note(&survey));
+    notes.extend(docker::note(&site));
     let steps = steps(&site);
 
     let first = plan(&steps, &gather(&host, &steps).map_err(feeder_plan::RunError::from)?)

@@ -19,6 +19,7 @@ fi
 if [ -f /boot/firmware/kernel8.img ]; then echo firmware=/boot/firmware; fi
 . /etc/os-release
 echo "system=$PRETTY_NAME"
+if grep -qw memory /sys/fs/cgroup/cgroup.controllers; then echo memory=yes; fi
 if systemctl is-active --quiet systemd-networkd; then echo networkd=yes; fi
 if systemctl is-active --quiet systemd-resolved && [ -L /etc/resolv.conf ]; then echo resolved=yes; fi
 for manager in NetworkManager dhcpcd connman; do
@@ -37,6 +38,8 @@ pub struct Survey {
     pub firmware_mounted: bool,
     /// As `/etc/os-release` says.
     pub system: String,
+    /// Its kernel can limit the memory of containers. Raspberry Pi's firmware switches that off.
+    pub memory_controller: bool,
     /// systemd-networkd runs.
     pub networkd: bool,
     /// systemd-resolved runs, and programs ask it.
@@ -66,6 +69,7 @@ impl Survey {
             nfs_root_built_in: fact("nfs_root").as_deref() == Some("yes"),
             firmware_mounted: fact("firmware").is_some(),
             system: fact("system").unwrap_or_default(),
+            memory_controller: fact("memory").is_some(),
             networkd: fact("networkd").is_some(),
             resolved: fact("resolved").is_some(),
             foreign_manager: fact("manager"),
@@ -80,7 +84,7 @@ pub(crate) mod tests {
 
     pub(crate) fn debian() -> Survey {
         Survey::parse(
-            "kernel=6.12.107+deb13-arm64\nnfs_root=no\nfirmware=/boot/firmware\nnetworkd=yes\nresolved=yes\nsystem=Debian GNU/Linux 13 (trixie)\n",
+            "kernel=6.12.107+deb13-arm64\nnfs_root=no\nfirmware=/boot/firmware\nmemory=yes\nnetworkd=yes\nresolved=yes\nsystem=Debian GNU/Linux 13 (trixie)\n",
         )
     }
 

@@ -30,6 +30,11 @@ fn netboot(lab: &mut Lab) -> Verdict {
 /// A worker boots from the network, and everything about the boot is as it should be.
 pub(crate) fn netboots(lab: &mut Lab, worker: &Node) -> Verdict {
     worker.power_on()?;
+    netbooted(lab, worker)
+}
+
+/// The same of a worker that has been given power.
+pub(crate) fn netbooted(lab: &mut Lab, worker: &Node) -> Verdict {
     worker.heard_offer_with_option_43(BOOT_TEXT)?;
     worker.fetched_its_generation(lab)?;
     // Strict: the only key that is accepted is the one that provisioning recorded.

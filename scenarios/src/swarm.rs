@@ -1,8 +1,8 @@
 //! Master and workers form a swarm, which runs services on all of them and heals by itself.
 
-use feeder_scenario::{Fault, Lab, Node, Probability, Scenario, Steps, Verdict};
+use feeder_scenario::{Fault, Lab, Node, Probability, Scenario, Secret, Steps, Verdict};
 
-use crate::netboot::netboots;
+use crate::netboot::netbooted;
 
 /// In the table of scenarios.
 pub const SWARM: Scenario<Lab> = Scenario {
@@ -11,8 +11,11 @@ pub const SWARM: Scenario<Lab> = Scenario {
     run: swarm,
 };
 
-/// Behind the sample's last worker.
-const SECTIONS: &str = "labels = [\"disk=none\"]\n[swarm]\n";
+/// Behind the sample's last worker. No scenario has the internet: what the master's cache fetches is in its own registry.
+const SECTIONS: &str =
+    "labels = [\"disk=none\"]\n[swarm]\n[registry]\nupstream = \"https://cluster00:5000\"\n";
+/// How images of Docker's own registry are called there.
+const IMAGE: &str = "cluster00:5000/library/web:1";
 
 /// Every node as the managers see it.
 const NODES: &str = "docker node ls --format '{{.Hostname}} {{.Status}} {{.Availability}}' | sort";
@@ -42,8 +45,8 @@ const EACH_OTHER: &str = "c=$(docker ps --quiet --filter name=web | head -n 1)
 const STORAGE: &str =
     "docker info --format '{{.Driver}} {{index .DriverStatus 0 1}} {{.MemoryLimit}}'";
 
-/// What every join token begins with.
-const TOKEN: &str = "SWMTKN-";
+/// A join token (swarmkit, `ca/certificates.go`): the digest of the swarm's certificate follows, and then what lets a node in.
+const TOKEN: Secret = Secret { prefix: "SWMTKN-1-", digits: 50 };
 
 fn swarm(lab: &mut Lab) -> Verdict {
     lab.step("power on a bare master", |lab| lab.power_on_bare_master().map(drop))?;
@@ -52,21 +55,17 @@ fn swarm(lab: &mut Lab) -> Verdict {
     })?;
     lab.step("provision again", |lab| lab.provision().with(SECTIONS).finds_nothing_to_do())?;
     let workers = [lab.node("cluster01")?, lab.node("cluster02")?];
-    for worker in &workers {
-        lab.step(format!("{} netboots", worker.name()), |lab| {
-            netboots(lab, worker)?;
-            worker.until_says("overlay2 extfs true", STORAGE, &[&lab.master()], START)
-        })?;
-    }
+    lab.step("the workers netboot", |lab| netboot_all(lab, &workers))?;
     lab.step("provision joins them, and all are ready", |lab| {
         lab.provision().with(SECTIONS).applies_changes()?;
         until(lab, ALL_READY, NODES)?;
         lab.master().says("docker node inspect --format '{{.Spec.Labels.disk}}' cluster02", "none")
     })?;
     lab.step("provision a third time", |lab| lab.provision().with(SECTIONS).finds_nothing_to_do())?;
-    lab.step("a service is spread and answers at every node's address", |lab| {
-        starts_the_service(lab, &workers)
+    lab.step("a worker fetches an image of the registry through the cache", |lab| {
+        fetches_through_the_cache(lab, &workers[0])
     })?;
+    lab.step("a service is spread and answers at every node's address", starts_the_service)?;
     lab.step("its containers reach each other over the overlay network", |lab| {
         until(lab, "3", EACH_OTHER)
     })?;
@@ -104,16 +103,36 @@ fn is_whole(lab: &Lab) -> Verdict {
     until(lab, ANSWERED, ANSWERS)
 }
 
-fn starts_the_service(lab: &Lab, workers: &[Node]) -> Verdict {
-    let master = lab.master();
-    for node in workers.iter().chain([&master]) {
-        lab.load_container_image(node)?;
+/// One fetches its files while the other's kernel starts.
+fn netboot_all(lab: &mut Lab, workers: &[Node]) -> Verdict {
+    for worker in workers {
+        worker.power_on()?;
     }
+    for worker in workers {
+        netbooted(lab, worker)?;
+        worker.until_says("overlay2 extfs true", STORAGE, &[&lab.master()], START)?;
+    }
+    Ok(())
+}
+
+fn fetches_through_the_cache(lab: &mut Lab, worker: &Node) -> Verdict {
+    let master = lab.master();
+    lab.load_container_image(&master)?;
+    master.run(&format!(
+        "docker tag {} {IMAGE} && docker push --quiet {IMAGE}",
+        lab.container_image()
+    ))?;
+    // By the name that an image of Docker's own registry has.
+    worker.run("docker pull --quiet web:1 && docker rmi web:1")?;
+    master.says("ls /srv/feeder/registry/cache/docker/registry/v2/repositories/library", "web")
+}
+
+fn starts_the_service(lab: &mut Lab) -> Verdict {
+    let master = lab.master();
     master.run("docker network create --driver overlay between >/dev/null")?;
     master.run(&format!(
-        "docker service create --quiet --detach --no-resolve-image --name web --network between --replicas 3 \
-         --publish published=8080,target=80 {}",
-        lab.container_image()
+        "docker service create --quiet --detach --name web --network between --replicas 3 \
+         --publish published=8080,target=80 {IMAGE}"
     ))?;
     until(lab, "3", SPREAD)?;
     until(lab, ANSWERED, ANSWERS)

@@ -1,7 +1,7 @@
 //! Docker on the master, and through the generation on every worker.
 
 use feeder_cluster::{ByteSize, Docker};
-use feeder_plan::{Directory, File, Notify, Step, Unit};
+use feeder_plan::{Directory, File, Notify, Step, Task, Unit};
 use serde_json::json;
 
 use crate::{Part, Site, registry};
@@ -37,6 +37,34 @@ fn log_size(size: ByteSize) -> String {
     if kib.is_multiple_of(1024) { format!("{}m", kib >> 10) } else { format!("{kib}k") }
 }
 
+/// A word of the kernel command line, which counts more than the firmware's `cgroup_disable=memory` before it.
+const MEMORY: &str = "cgroup_enable=memory";
+const COMMAND_LINE: &str = "/boot/firmware/cmdline.txt";
+
+/// The master's kernel can limit the memory of containers, from its next start on. Workers' command lines are feeder's own.
+fn memory_controller(command_line: &str) -> Task {
+    Task::new("memory-controller", format!("{MEMORY} on the master's command line"))
+        .probe(format!(
+            "if grep -qw memory /sys/fs/cgroup/cgroup.controllers || grep -qw {MEMORY} {command_line}; \
+             then echo present; else echo absent; fi"
+        ))
+        .apply(format!(
+            "sed '1s/[[:space:]]*$/ {MEMORY}/' {command_line} >{command_line}.feeder-new\n\
+             sync {command_line}.feeder-new\nmv {command_line}.feeder-new {command_line}\nsync -f {command_line}"
+        ))
+}
+
+/// What is to be done by hand.
+pub(crate) fn note(site: &Site<'_>) -> Option<String> {
+    let lacks = site.cluster.docker.is_some() && !site.survey.memory_controller;
+    let name = &site.cluster.master.name;
+    lacks.then(|| {
+        format!(
+            "the kernel of {name} cannot limit the memory of containers before it has restarted: `cargo xtask node reboot {name}`"
+        )
+    })
+}
+
 pub(crate) fn part(site: &Site<'_>) -> Part {
     let Some(docker) = &site.cluster.docker else { return Part::default() };
     let config = config(docker, site.cluster.swarm.is_some(), registry::mirror(site.cluster));
@@ -54,6 +82,7 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
         step = step.with(File::new(place, config.as_str()));
     }
     let step = step
+        .with(memory_controller(COMMAND_LINE))
         .with(Unit::new("docker.service").enabled().active())
         .notify(Notify::restart("docker.service").when([CONFIG]));
     Part { before_packages: vec![before], packages: PACKAGES.to_vec(), steps: vec![step] }
@@ -110,6 +139,40 @@ mod tests {
             );
             assert!(config.contains("\"live-restore\": false"), "{config}");
             assert!(config.contains("\"max-size\": \"100k\""), "{config}");
+        });
+    }
+
+    #[test]
+    fn the_memory_controller_is_asked_for_once_on_one_line() {
+        use feeder_plan::{Mode, run};
+
+        let guard = tempfile::tempdir().expect("a folder");
+        let dir = camino::Utf8Path::from_path(guard.path()).expect("UTF-8");
+        let file = dir.join("cmdline.txt");
+        fs_err::write(&file, "console=tty1 root=PARTUUID=fe3de201-02 rootwait \n").expect("a file");
+        // Whatever this machine's kernel can do: the script alone.
+        let task = memory_controller(file.as_str());
+        let probe = format!("if grep -qw {MEMORY} {file}; then echo present; else echo absent; fi");
+        let step = || [Step::new("docker").with(task.clone().probe(probe.clone()))];
+        let host = feeder_remote::Local::new("cluster00").env("FEEDER_RUN", dir.join("run"));
+        let changed = || {
+            let report = run(&host, &step(), Mode::Apply, &mut |_| {});
+            report.map_err(|error| error.to_string()).expect("it runs").changed()
+        };
+        assert_eq!((changed(), changed()), (1, 0));
+        assert_eq!(
+            fs_err::read_to_string(&file).expect("a file"),
+            "console=tty1 root=PARTUUID=fe3de201-02 rootwait cgroup_enable=memory\n"
+        );
+    }
+
+    #[test]
+    fn a_kernel_without_the_controller_is_told_of() {
+        with("[docker]", |site| {
+            assert_eq!(note(site), None);
+            let survey = crate::Survey { memory_controller: false, ..site.survey.clone() };
+            let site = Site { survey: &survey, ..*site };
+            assert!(note(&site).is_some_and(|note| note.contains("node reboot cluster00")));
         });
     }
 }

@@ -64,8 +64,6 @@ fn config(site: &Site<'_>, data: &Utf8PathBuf, port: u16, upstream: Option<&str>
     let folders = Folders::new(site.layout);
     let values = context! {
         data => data.as_str(),
-        // Not on every address: what Docker's own networks can reach is nobody's business.
-        address => site.cluster.master.address.to_string(),
         port,
         certificate => folders.tls.join("registry.crt").as_str(),
         key => folders.tls.join("registry.key").as_str(),

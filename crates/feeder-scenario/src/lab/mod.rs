@@ -41,6 +41,7 @@ pub use self::{
     node::Node,
     provision::{Copied, Moment, Provision},
     recording::Recording,
+    secrets::Secret,
 };
 use crate::{
     Class, Desk, Event, Failure, Mutation, OrFail, Role, Stage, StageOptions, Steps, Story,
