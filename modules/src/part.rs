@@ -5,7 +5,11 @@ use feeder_plan::Step;
 use sha2::{Digest, Sha256};
 
 use crate::{
+<<<<<<< HEAD
     Layout, Survey, boot_server, docker, generation, network, nfs, registry, ssd_boot, workers,
+=======
+    Boots, Layout, Survey, Wanted, boot_server, generation, network, nfs, ssd_boot, workers,
+>>>>>>> e14211c (generation: workers move from one to the next and back, and one run at a time changes a master)
 };
 
 /// What modules look at.
@@ -17,6 +21,48 @@ pub struct Site<'a> {
     pub survey: &'a Survey,
     /// Where things lie on the master.
     pub layout: &'a Layout,
+    /// What makes up the cluster, in the order in which it is applied.
+    pub modules: &'a [Module],
+    /// What the modules want of a generation.
+    pub wanted: Wanted,
+    /// The generation that workers are to boot.
+    pub boots: Boots,
+}
+
+impl<'a> Site<'a> {
+    /// A cluster made up of these modules, whose workers boot what the state of its master calls for.
+    #[must_use]
+    pub fn new(
+        cluster: &'a Cluster,
+        survey: &'a Survey,
+        layout: &'a Layout,
+        modules: &'a [Module],
+    ) -> Self {
+        // What modules want of a generation is asked for before it has a number.
+        let (wanted, boots) = (Wanted([0; 32]), Boots { number: 0, nfs_root_built_in: None });
+        let draft = Self { cluster, survey, layout, modules, wanted, boots };
+        let wanted = generation::wanted(&draft);
+        Self { wanted, boots: survey.generations.boots(&wanted), ..draft }
+    }
+
+    /// What all modules want of the master: what workers run first, which is made of the others' contributions.
+    #[must_use]
+    pub fn parts(&self) -> Vec<Part> {
+        let modules = self.modules.iter().map(|module| module(self));
+        std::iter::once(generation::part(self)).chain(modules).collect()
+    }
+
+    /// The same, with workers that boot another generation.
+    #[must_use]
+    pub fn booting(self, boots: Boots) -> Self {
+        Self { boots, ..self }
+    }
+
+    /// The kernel that workers boot mounts an NFS root without an initramfs.
+    #[must_use]
+    pub fn nfs_root_built_in(&self) -> bool {
+        self.boots.nfs_root_built_in.unwrap_or(self.survey.nfs_root_built_in)
+    }
 }
 
 /// What a module wants of the master.
@@ -28,11 +74,16 @@ pub struct Part {
     pub packages: Vec<&'static str>,
     /// Everything else.
     pub steps: Vec<Step>,
+    /// What is to be done in every new generation, each a POSIX script with `$root` set to its root file system. It may run in a clone
+    /// of the master and in a copy of an older generation alike, must not depend on the number of the generation, and a
+    /// change of it has provisioning make a new one.
+    pub in_generation: Vec<String>,
 }
 
 /// A module: the same site always gives the same part.
 pub type Module = fn(&Site<'_>) -> Part;
 
+<<<<<<< HEAD
 /// All modules, in the order in which they are applied.
 pub static MODULES: &[Module] = &[
     network::part,
@@ -44,6 +95,11 @@ pub static MODULES: &[Module] = &[
     docker::part,
     ssd_boot::part,
 ];
+=======
+/// All modules, in the order in which they are applied; what workers run is made of what they put into it.
+pub static MODULES: &[Module] =
+    &[network::part, nfs::part, workers::part, boot_server::part, ssd_boot::part];
+>>>>>>> e14211c (generation: workers move from one to the next and back, and one run at a time changes a master)
 
 /// SHA-256 of a text, as hex: what `sha256sum` prints for a file that holds it.
 pub(crate) fn digest(text: &str) -> String {
@@ -52,7 +108,7 @@ pub(crate) fn digest(text: &str) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::{Layout, Site};
+    use super::{Layout, MODULES, Site};
     use crate::survey::tests::debian;
 
     /// Runs with the sample cluster on a Debian master.
@@ -63,7 +119,7 @@ pub(crate) mod tests {
     pub(crate) fn with_cluster(text: &str, run: impl FnOnce(&Site<'_>)) {
         let parsed = feeder_cluster::parse(text, "cluster.toml").expect("the sample is valid");
         let (survey, layout) = (debian(), Layout::default());
-        run(&Site { cluster: &parsed.cluster, survey: &survey, layout: &layout });
+        run(&Site::new(&parsed.cluster, &survey, &layout, MODULES));
     }
 
     /// `sh -n`: the script parses.
