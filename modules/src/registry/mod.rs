@@ -115,7 +115,7 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
             CACHE_UNIT_FILE,
             "task:registry-certificates",
         ]));
-    Part { packages: PACKAGES.to_vec(), steps: vec![step], ..Part::default() }
+    Part { packages: PACKAGES.map(str::to_owned).to_vec(), steps: vec![step], ..Part::default() }
 }
 
 #[cfg(test)]
