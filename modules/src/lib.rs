@@ -8,6 +8,7 @@ mod access;
 mod boot_server;
 mod docker;
 mod error;
+mod firmware;
 mod generation;
 mod known_hosts;
 mod layout;

@@ -55,9 +55,16 @@ pub(crate) mod tests {
     use super::{Layout, Site};
     use crate::survey::tests::debian;
 
+    pub(crate) const LAB: &str = include_str!("../../fixtures/clusters/lab.toml");
+
     /// Runs with the sample cluster on a Debian master.
     pub(crate) fn with_site(run: impl FnOnce(&Site<'_>)) {
-        with_cluster(include_str!("../../fixtures/clusters/lab.toml"), run);
+        with_cluster(LAB, run);
+    }
+
+    /// Runs with the sample cluster and these sections behind it.
+    pub(crate) fn with_sections(sections: &str, run: impl FnOnce(&Site<'_>)) {
+        with_cluster(&format!("{LAB}\n{sections}\n"), run);
     }
 
     pub(crate) fn with_cluster(text: &str, run: impl FnOnce(&Site<'_>)) {

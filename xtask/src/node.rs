@@ -5,10 +5,8 @@ use std::{ffi::OsString, time::Duration};
 use clap::{Args, Subcommand};
 use feeder_cluster::Availability;
 use feeder_modules::set_availability;
-use feeder_nodes::{
-    Choice, Logs, PowerError, Stagger, Target, choose, in_parallel, script_of, stream,
-};
-use feeder_remote::{Privilege, ssh_argv};
+use feeder_nodes::{Choice, Logs, PowerError, Stagger, Target, choose, script_of, stream};
+use feeder_remote::{Privilege, in_parallel, ssh_argv};
 use feeder_ui::{Answer, Exit, Expected, ask};
 use serde::Serialize;
 

@@ -111,6 +111,19 @@ const fn text(
     Key { name, kind: Kind::Text, presence, shape, example, doc }
 }
 
+/// What nodes of either kind can have.
+const fn labels(example: &'static str) -> Key {
+    Key {
+        name: "labels",
+        kind: Kind::Texts,
+        presence: Optional("none"),
+        shape: LABEL,
+        example,
+        doc: "labels of its node in the swarm, each as `name=value`: services are placed by them. Labels that \
+              somebody gave it otherwise stay.",
+    }
+}
+
 use Presence::{Default, Optional, Required};
 use Shape::{Among, Like, OneOf};
 
@@ -123,6 +136,7 @@ const SUBNET: Shape = Like(
 );
 /// A label of a node: a name as Docker advises them, and a value without blanks and quotes.
 const LABEL: Shape = Like(r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?=[A-Za-z0-9._:/+@-]{1,128}$");
+const SIZE: Shape = Like(r"^[0-9]+([KMGT]i)?B$");
 const BOARD: Shape = OneOf(&[Board::Pi3B.as_str(), Board::Pi3BPlus.as_str()]);
 
 /// `[cluster]`
@@ -203,15 +217,7 @@ pub const MASTER: Section = Section {
             r#""pi""#,
             "who logs in over SSH. Needs `sudo` unless it is `root`.",
         ),
-        Key {
-            name: "labels",
-            kind: Kind::Texts,
-            presence: Optional("none"),
-            shape: LABEL,
-            example: r#"["disk=card"]"#,
-            doc: "labels of its node in the swarm, each as `name=value`: services are placed by them. Labels that \
-                  somebody gave it otherwise stay.",
-        },
+        labels(r#"["disk=card"]"#),
     ],
 };
 
@@ -289,20 +295,12 @@ pub const WORKER: Section = Section {
         text(
             "state",
             Default("8GiB"),
-            Like(r"^[0-9]+([KMGT]i)?B$"),
+            SIZE,
             r#""8GiB""#,
             "the size of the image on the master that holds all that the worker writes, with a unit of `KiB`, `MiB`, \
              `GiB` or `TiB`; from `256MiB` to `16TiB`. The image is sparse: it takes only the room that the worker fills.",
         ),
-        Key {
-            name: "labels",
-            kind: Kind::Texts,
-            presence: Optional("none"),
-            shape: LABEL,
-            example: r#"["disk=none"]"#,
-            doc: "labels of its node in the swarm, each as `name=value`: services are placed by them. Labels that \
-                  somebody gave it otherwise stay.",
-        },
+        labels(r#"["disk=none"]"#),
     ],
 };
 
@@ -316,7 +314,7 @@ pub const DOCKER: Section = Section {
     keys: &[text(
         "log-size",
         Default("10MiB"),
-        Like(r"^[0-9]+([KMGT]i)?B$"),
+        SIZE,
         r#""10MiB""#,
         "how large a log file of a container may become before the next is begun, with a unit of `KiB`, `MiB` or \
              `GiB`. Three files of each container are kept.",

@@ -10,6 +10,7 @@ use flate2::{Compression, GzBuilder};
 use fs_err::File;
 
 use crate::disk::{assemble, fat};
+use crate::files::files_below;
 use crate::recipe::Recipe;
 use crate::repository::blob;
 use crate::{ImageError, Lock, root};
@@ -234,17 +235,8 @@ fn kernel8(vmlinuz: &Utf8Path, kernel8: &Utf8Path) -> Result<(), ImageError> {
 
 /// Every file on the boot partition, with size and SHA-256.
 fn manifest(boot: &Utf8Path) -> std::io::Result<String> {
-    let mut files = Vec::new();
-    let mut dirs = vec![boot.to_owned()];
-    while let Some(dir) = dirs.pop() {
-        for entry in dir.read_dir_utf8()? {
-            let path = entry?.into_path();
-            if path.is_dir() { dirs.push(path) } else { files.push(path) }
-        }
-    }
-    files.sort();
     let mut text = String::new();
-    for file in files {
+    for file in files_below(boot)? {
         let (digest, bytes) = Digest::of_reader(File::open(&file)?)?;
         let name = file.strip_prefix(boot).unwrap_or(&file);
         text.push_str(&format!("{digest}  {name}  {}\n", size(bytes)));

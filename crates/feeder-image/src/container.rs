@@ -12,6 +12,7 @@ use fs_err as fs;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::files::files_below;
 use crate::repository::blob;
 use crate::{ImageError, Lock};
 
@@ -73,18 +74,10 @@ impl ContainerRecipe {
     /// Every file of the recipe's own: path in the image, and bytes.
     fn own_files(&self) -> Result<BTreeMap<Utf8PathBuf, Vec<u8>>, ImageError> {
         let mut files = BTreeMap::new();
-        let mut dirs = vec![self.own.clone()];
-        while let Some(dir) = dirs.pop() {
-            for entry in dir.read_dir_utf8().map_err(ImageError::input(&dir))? {
-                let path = entry.map_err(ImageError::input(&dir))?.into_path();
-                if path.is_dir() {
-                    dirs.push(path);
-                    continue;
-                }
-                let inside = path.strip_prefix(&self.own).map_err(ImageError::input(&path))?;
-                let bytes = fs::read(&path).map_err(ImageError::input(&path))?;
-                files.insert(inside.to_owned(), bytes);
-            }
+        for path in files_below(&self.own).map_err(ImageError::input(&self.own))? {
+            let inside = path.strip_prefix(&self.own).map_err(ImageError::input(&path))?;
+            let bytes = fs::read(&path).map_err(ImageError::input(&path))?;
+            files.insert(inside.to_owned(), bytes);
         }
         Ok(files)
     }

@@ -14,6 +14,7 @@ mod container;
 mod disk;
 mod error;
 mod fetch;
+mod files;
 mod lock;
 mod mirror;
 mod package_set;

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use crate::ImageError;
 use crate::disk::DiskParts;
 use crate::disk::mbr::Signature;
+use crate::files::files_below;
 
 /// A recipe for the SD card of a Pi.
 #[derive(Debug, Clone, Deserialize)]
@@ -148,18 +149,10 @@ impl Recipe {
 
     fn overlay(&self, root: &Utf8Path) -> Result<BTreeMap<Utf8PathBuf, OverlayFile>, ImageError> {
         let mut files = BTreeMap::new();
-        let mut dirs = vec![root.to_owned()];
-        while let Some(dir) = dirs.pop() {
-            for entry in dir.read_dir_utf8().map_err(ImageError::input(&dir))? {
-                let path = entry.map_err(ImageError::input(&dir))?.into_path();
-                if path.is_dir() {
-                    dirs.push(path);
-                    continue;
-                }
-                let inside = path.strip_prefix(root).map_err(ImageError::input(&path))?.to_owned();
-                let file = self.overlay_file(&path, &inside).map_err(ImageError::input(&path))?;
-                files.insert(inside, file);
-            }
+        for path in files_below(root).map_err(ImageError::input(root))? {
+            let inside = path.strip_prefix(root).map_err(ImageError::input(&path))?.to_owned();
+            let file = self.overlay_file(&path, &inside).map_err(ImageError::input(&path))?;
+            files.insert(inside, file);
         }
         Ok(files)
     }

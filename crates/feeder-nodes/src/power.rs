@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use feeder_process::interrupt;
-use feeder_remote::{Privilege, REBOOT, RemoteError, Ssh};
+use feeder_remote::{Privilege, REBOOT, RemoteError, Ssh, in_parallel};
 use feeder_ui::{Exit, Expected, Progress, elapsed};
 
-use crate::{Role, Target, in_parallel};
+use crate::{Role, Target};
 
 /// How much later than the one before it each worker is restarted. Boards that ask for their files all at once are not all
 /// served: of many 3B and 3B+ that are switched on together, some stay dead (raspberrypi/firmware#764, #1120).

@@ -57,12 +57,6 @@ fn a_master_that_is_not_at_its_address_yet_is_found_where_it_is_said_to_be() {
 }
 
 #[test]
-fn results_come_in_the_order_of_the_items() {
-    let items: Vec<u32> = (0..100).collect();
-    assert_eq!(in_parallel(&items, |item| item * 2), (0..100).map(|i| i * 2).collect::<Vec<_>>());
-}
-
-#[test]
 fn what_was_typed_reaches_the_shell_as_it_was_meant() {
     let words =
         |words: &[&str]| script_of(&words.iter().map(|&w| w.to_owned()).collect::<Vec<_>>());

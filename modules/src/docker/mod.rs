@@ -4,7 +4,7 @@ use feeder_cluster::{ByteSize, Docker};
 use feeder_plan::{Directory, File, Notify, Step, Task, Unit};
 use serde_json::json;
 
-use crate::{Part, Site, registry};
+use crate::{Part, Site, firmware::rewritten, registry};
 
 pub(crate) const NAME: &str = "docker";
 
@@ -48,9 +48,9 @@ fn memory_controller(command_line: &str) -> Task {
             "if grep -qw memory /sys/fs/cgroup/cgroup.controllers || grep -qw {MEMORY} {command_line}; \
              then echo present; else echo absent; fi"
         ))
-        .apply(format!(
-            "sed '1s/[[:space:]]*$/ {MEMORY}/' {command_line} >{command_line}.feeder-new\n\
-             sync {command_line}.feeder-new\nmv {command_line}.feeder-new {command_line}\nsync -f {command_line}"
+        .apply(rewritten(
+            command_line.into(),
+            &format!("sed '1s/[[:space:]]*$/ {MEMORY}/' {command_line}"),
         ))
 }
 
@@ -91,13 +91,7 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::part::tests::{with_cluster, with_site};
-
-    const LAB: &str = include_str!("../../../fixtures/clusters/lab.toml");
-
-    fn with(sections: &str, run: impl FnOnce(&Site<'_>)) {
-        with_cluster(&format!("{LAB}\n{sections}\n"), run);
-    }
+    use crate::part::tests::{with_sections, with_site};
 
     #[test]
     fn without_its_section_nothing_is_wanted() {
@@ -110,7 +104,7 @@ mod tests {
 
     #[test]
     fn the_engine_listens_on_no_network_and_never_falls_back_to_vfs() {
-        with("[docker]", |site| {
+        with_sections("[docker]", |site| {
             let docker = site.cluster.docker.as_ref().expect("it is there");
             insta::assert_snapshot!(config(docker, false, None), @r#"
             {
@@ -128,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_swarm_has_docker_without_live_restore() {
-        with("[docker]\nlog-size = \"100KiB\"\n[swarm]", |site| {
+        with_sections("[docker]\nlog-size = \"100KiB\"\n[swarm]", |site| {
             let text = format!("{:?}", part(site));
             assert!(text.contains("docker.io") && text.contains(CONFIG), "{text}");
             let docker = site.cluster.docker.as_ref().expect("it is there");
@@ -168,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_kernel_without_the_controller_is_told_of() {
-        with("[docker]", |site| {
+        with_sections("[docker]", |site| {
             assert_eq!(note(site), None);
             let survey = crate::Survey { memory_controller: false, ..site.survey.clone() };
             let site = Site { survey: &survey, ..*site };

@@ -1,6 +1,6 @@
 //! A registry for the cluster's own images, and a cache of everybody's, on the master.
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use feeder_cluster::{Cluster, Registry};
 use feeder_plan::{Directory, File, Notify, Step, Task, Unit};
 use minijinja::context;
@@ -8,8 +8,9 @@ use minijinja::context;
 use crate::{Layout, Part, Site, template::render};
 
 pub(crate) const NAME: &str = "registry";
-/// Its units have no place on a worker.
-pub(crate) const UNITS: [&str; 2] = ["docker-registry.service", CACHE_UNIT];
+/// Debian's registry, and ours beside it. They have no place on a worker.
+pub(crate) const UNIT: &str = "docker-registry.service";
+pub(crate) const CACHE_UNIT: &str = "feeder-registry-cache.service";
 
 /// The port of the registry that takes images, and of the one that caches those of another.
 const PORT: u16 = 5000;
@@ -18,8 +19,10 @@ const PACKAGES: [&str; 2] = ["docker-registry", "openssl"];
 const USER: &str = "docker-registry";
 const CONFIG: &str = "/etc/docker/registry/config.yml";
 const CACHE_CONFIG: &str = "/etc/docker/registry/feeder-cache.yml";
-const CACHE_UNIT: &str = "feeder-registry-cache.service";
 const CACHE_UNIT_FILE: &str = "/etc/systemd/system/feeder-registry-cache.service";
+const CERTIFICATES: &str = "registry-certificates";
+/// The resource of that name.
+const CERTIFICATES_TASK: &str = "task:registry-certificates";
 
 /// Where an engine asks for images of Docker's own registry first.
 pub(crate) fn mirror(cluster: &Cluster) -> Option<String> {
@@ -36,7 +39,10 @@ struct Folders {
 
 impl Folders {
     fn new(layout: &Layout) -> Self {
-        let base = layout.base().join("registry");
+        Self::below(&layout.base().join(NAME))
+    }
+
+    fn below(base: &Utf8Path) -> Self {
         Self {
             ca: base.join("ca"),
             tls: base.join("tls"),
@@ -73,26 +79,38 @@ fn config(site: &Site<'_>, data: &Utf8PathBuf, port: u16, upstream: Option<&str>
 }
 
 fn certificates(site: &Site<'_>) -> Task {
-    let folders = Folders::new(site.layout);
+    let (probe, apply) = scripts(site, &Folders::new(site.layout), USER, trusted(site));
+    Task::new(CERTIFICATES, "certificates of the registry, trusted by all nodes")
+        .probe(probe)
+        .apply(apply)
+}
+
+/// What looks at the certificates and what makes them, with a key that `group` can read and copies for those who trust it.
+fn scripts(
+    site: &Site<'_>,
+    folders: &Folders,
+    group: &str,
+    trusted: Vec<String>,
+) -> (String, String) {
     let values = context! {
         ca => folders.ca.as_str(),
         tls => folders.tls.as_str(),
         name => site.cluster.master.name.as_str(),
         cluster => site.cluster.name.as_str(),
         address => site.cluster.master.address.to_string(),
-        group => USER,
-        trusted => trusted(site),
+        group,
+        trusted,
     };
-    Task::new("registry-certificates", "certificates of the registry, trusted by all nodes")
-        .probe(render(include_str!("probe.sh.j2"), &values))
-        .apply(render(include_str!("certificates.sh.j2"), &values))
+    (
+        render(include_str!("probe.sh.j2"), &values),
+        render(include_str!("certificates.sh.j2"), &values),
+    )
 }
 
 pub(crate) fn part(site: &Site<'_>) -> Part {
     let Some(Registry { upstream }) = &site.cluster.registry else { return Part::default() };
     let folders = Folders::new(site.layout);
     let unit = context! { ca => folders.ca.as_str(), config => CACHE_CONFIG };
-    let units = [CONFIG, "task:registry-certificates"];
     let step = Step::new(NAME)
         .title("images of the cluster, and a cache")
         // The identities of workers, into which it puts whom they trust.
@@ -106,31 +124,28 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
         .with(File::new(CACHE_CONFIG, config(site, &folders.cache, CACHE_PORT, Some(upstream))))
         .with(File::new(CACHE_UNIT_FILE, render(include_str!("cache.service.j2"), &unit)))
         .with(certificates(site))
-        .with(Unit::new("docker-registry.service").enabled().active())
+        .with(Unit::new(UNIT).enabled().active())
         // Not `active`: without its upstream it does not run, and is started again and again.
         .with(Unit::new(CACHE_UNIT).enabled())
-        .notify(Notify::restart("docker-registry.service").when(units))
+        .notify(Notify::restart(UNIT).when([CONFIG, CERTIFICATES_TASK]))
         .notify(Notify::restart(CACHE_UNIT).when([
             CACHE_CONFIG,
             CACHE_UNIT_FILE,
-            "task:registry-certificates",
+            CERTIFICATES_TASK,
         ]));
     Part { packages: PACKAGES.to_vec(), steps: vec![step], ..Part::default() }
 }
 
 #[cfg(test)]
 mod tests {
-    use camino::Utf8Path;
     use feeder_process::Cmd;
     use feeder_remote::{Host, Local};
 
     use super::*;
-    use crate::part::tests::{shell_accepts, with_cluster, with_site};
-
-    const LAB: &str = include_str!("../../../fixtures/clusters/lab.toml");
+    use crate::part::tests::{shell_accepts, with_sections, with_site};
 
     fn with_registry(run: impl FnOnce(&Site<'_>)) {
-        with_cluster(&format!("{LAB}\n[registry]\n"), run);
+        with_sections("[registry]", run);
     }
 
     #[test]
@@ -167,22 +182,9 @@ mod tests {
     }
 
     /// The scripts with their folders below another one, and the group of whoever runs this.
-    fn scripts(site: &Site<'_>, dir: &Utf8Path) -> (String, String) {
-        let trusted: Vec<String> =
-            ["one", "two"].map(|name| dir.join(name).join("ca.crt").into_string()).to_vec();
-        let values = context! {
-            ca => dir.join("ca").as_str(),
-            tls => dir.join("tls").as_str(),
-            name => site.cluster.master.name.as_str(),
-            cluster => site.cluster.name.as_str(),
-            address => site.cluster.master.address.to_string(),
-            group => "root",
-            trusted,
-        };
-        (
-            render(include_str!("probe.sh.j2"), &values),
-            render(include_str!("certificates.sh.j2"), &values),
-        )
+    fn scripts_below(site: &Site<'_>, dir: &Utf8Path) -> (String, String) {
+        let trusted = ["one", "two"].map(|name| dir.join(name).join("ca.crt").into_string());
+        scripts(site, &Folders::below(dir), "root", trusted.to_vec())
     }
 
     #[test]
@@ -190,7 +192,7 @@ mod tests {
         with_registry(|site| {
             let guard = tempfile::tempdir().expect("a folder");
             let dir = Utf8Path::from_path(guard.path()).expect("UTF-8");
-            let (probe, script) = scripts(site, dir);
+            let (probe, script) = scripts_below(site, dir);
             shell_accepts(&probe);
             for folder in ["ca", "tls"] {
                 fs_err::create_dir(dir.join(folder)).expect("a folder");
@@ -222,6 +224,6 @@ mod tests {
     fn with_other_address(site: &Site<'_>, dir: &Utf8Path) -> (String, String) {
         let mut cluster = site.cluster.clone();
         cluster.master.address = std::net::Ipv4Addr::new(192, 168, 10, 99);
-        scripts(&Site { cluster: &cluster, ..*site }, dir)
+        scripts_below(&Site { cluster: &cluster, ..*site }, dir)
     }
 }

@@ -14,7 +14,7 @@ pub(crate) use refuse::{Refusal, must_program, way};
 pub(crate) use script::{Script, Way};
 pub use status::{Card, SsdStatus, finish, status};
 
-use crate::{Part, Site};
+use crate::{Part, Site, firmware::rewritten};
 
 pub(crate) const NAME: &str = "ssd-boot";
 /// The step that ends with another disk: provisioning applies it by itself, last, and restarts the master.
@@ -144,18 +144,15 @@ const PROGRAM: &str = "program_usb_boot_mode=1";
 
 /// Has the boot ROM look at USB from its next start on, which cannot be undone.
 pub(crate) fn program_usb_boot() -> String {
-    rewritten(&format!("grep -vx '{PROGRAM}' {CONFIG}\nprintf '[all]\\n%s\\n' '{PROGRAM}'"))
+    rewritten(
+        CONFIG.into(),
+        &format!("grep -vx '{PROGRAM}' {CONFIG}\nprintf '[all]\\n%s\\n' '{PROGRAM}'"),
+    )
 }
 
 /// Takes the line out of config.txt again: it has done what it can do.
 pub(crate) fn usb_boot_was_programmed() -> String {
-    rewritten(&format!("grep -vx '{PROGRAM}' {CONFIG}"))
-}
-
-fn rewritten(content: &str) -> String {
-    format!(
-        "set -eu\n{{ {content}; }} >{CONFIG}.feeder-new\nsync {CONFIG}.feeder-new\nmv {CONFIG}.feeder-new {CONFIG}\nsync -f /boot/firmware\n"
-    )
+    rewritten(CONFIG.into(), &format!("grep -vx '{PROGRAM}' {CONFIG}"))
 }
 
 #[cfg(test)]

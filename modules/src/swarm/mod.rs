@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use feeder_cluster::{Cluster, Ipv4Net, Swarm, Worker};
 use feeder_plan::{ApplyEvent, Change, Mode, Phase, Sign};
 use feeder_process::interrupt;
-use feeder_remote::{Host, RemoteError, Ssh};
+use feeder_remote::{Host, RemoteError, Ssh, in_parallel};
 use serde_json::{Value, json};
 
 pub use self::{availability::set_availability, error::SwarmError};
@@ -267,7 +267,7 @@ impl Pass<'_> {
         Ok((coming, joining))
     }
 
-    /// Asks workers how they stand to the swarm, all at once.
+    /// Asks workers how they stand to the swarm, several at a time.
     fn meet(&self, workers: &[&Worker], view: &View) -> Result<Vec<Met>, SwarmError> {
         let meet = |worker: &Worker| -> Result<Met, SwarmError> {
             let host = match (self.reach.worker)(worker) {
@@ -282,7 +282,7 @@ impl Pass<'_> {
             let standing = standing(&engine, &view.members, view.root_ca.as_deref());
             Ok(Met::Stands(standing, engine, host))
         };
-        at_once(workers, |worker| meet(worker)).into_iter().collect()
+        in_parallel(workers, |worker| meet(worker)).into_iter().collect()
     }
 
     /// Lets workers join. The token travels from the master to each worker by standard input.
@@ -299,7 +299,7 @@ impl Pass<'_> {
             return Err(self.no_swarm());
         };
         let manager = format!("{}:{PORT}", self.cluster.master.address);
-        let joined = at_once(joining, |joining| joining.join(&manager, token));
+        let joined = in_parallel(joining, |joining| joining.join(&manager, token));
         // Whoever failed is told when the others have come to their end.
         let mut failed = Ok(());
         for (change, joined) in changes.into_iter().zip(joined) {
@@ -475,18 +475,4 @@ fn pool(subnet: Ipv4Net) -> &'static str {
         pool.parse::<Ipv4Net>().is_ok_and(|pool| !pool.contains(&subnet) && !subnet.contains(&pool))
     };
     POOLS.iter().find(free).copied().unwrap_or(POOLS[0])
-}
-
-/// Does the same with each, all at once.
-fn at_once<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = items.iter().map(|item| scope.spawn(|| work(item))).collect();
-        threads
-            .into_iter()
-            .map(|thread| match thread.join() {
-                Ok(result) => result,
-                Err(panic) => std::panic::resume_unwind(panic),
-            })
-            .collect()
-    })
 }

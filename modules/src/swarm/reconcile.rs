@@ -155,10 +155,10 @@ pub(super) fn standing(engine: &Engine, members: &[Member], root_ca: Option<&str
     match engine.state {
         LocalState::Inactive => Standing::Free,
         LocalState::Active | LocalState::Pending if known => Standing::Coming,
-        LocalState::Error | LocalState::Locked if same && !known => Standing::Orphan,
+        // It waits for its key, which somebody has.
+        LocalState::Locked if known => Standing::Elsewhere,
         // Whatever is wrong with it now, being another node of the same swarm cures it.
-        LocalState::Error if same => Standing::Orphan,
-        LocalState::Active | LocalState::Pending if same => Standing::Orphan,
+        _ if same => Standing::Orphan,
         _ => Standing::Elsewhere,
     }
 }
@@ -169,16 +169,14 @@ mod tests {
 
     use super::*;
     use crate::{
-        part::tests::with_cluster,
+        part::tests::with_sections,
         swarm::seen::{members, tests::node},
     };
-
-    const LAB: &str = include_str!("../../../fixtures/clusters/lab.toml");
 
     fn told(sections: &str, nodes: serde_json::Value) -> String {
         let members = members(nodes).expect("it is understood");
         let mut lines = Vec::new();
-        with_cluster(&format!("{LAB}{sections}"), |site| {
+        with_sections(sections, |site| {
             let swarm = site.cluster.swarm.as_ref().expect("it has a swarm");
             lines.extend(
                 absent(site.cluster, &members)

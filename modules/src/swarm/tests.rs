@@ -10,9 +10,8 @@ use feeder_ui::Expected;
 use fs_err as fs;
 
 use super::{Reach, Settled, SwarmError, settle};
-use crate::Patience;
+use crate::{Patience, part::tests::LAB};
 
-const LAB: &str = include_str!("../../../fixtures/clusters/lab.toml");
 const INACTIVE: &str =
     r#"{"Swarm":{"NodeID":"","LocalNodeState":"inactive","ControlAvailable":false}}"#;
 

@@ -25,6 +25,9 @@ header_of() { dumpe2fs -h "$1" 2>/dev/null | sed -n "s/^$2: *//p"; }
 # clock: how far it is from that of the kernel, which nobody sets, in seconds.
 clock() { echo $(($(date +%s) - $(cut -d . -f 1 /proc/uptime))); }
 
+# was_set_back: the clock, since the copy began.
+was_set_back() { [ "$(clock)" -lt $((clock_before - 1)) ]; }
+
 # copied_blocks: bytes that were written.
 copied_blocks() { sed -n 's/^wchar: //p' "/proc/$copier/io"; }
 
@@ -45,15 +48,11 @@ copy_blocks() {
   copier=$!
   tell_progress copied_blocks
   wait_copier
-  kill "$ticker"
-  wait "$ticker" 2>/dev/null || :
-  ticker=
+  stop_telling
   [ "$status" -eq 0 ] || fail "e2image stopped with status $status: $(tail -n 1 "$work/said")"
   tell "$total"
   make_sound
-  mkdir -p "$work/root" "$work/source"
-  mount -t ext4 -o noatime "$root_device" "$work/root"
-  mount --bind "$source" "$work/source"
+  mount_both
   bring_what_changed
 }
 
@@ -81,9 +80,9 @@ bring_what_changed() {
   rm -f "$work/root/swapfile" "$work/root/var/swap"
   for image in "$work/root$images"/*/state.img; do
     here=$work/source${image#"$work/root"}
-    [ "$(clock)" -ge $((clock_before - 1)) ] && [ -z "$(find "$here" -newercm "$work/began" 2>/dev/null)" ] || rm -f "$image"
+    ! was_set_back && [ -z "$(find "$here" -newercm "$work/began" 2>/dev/null)" ] || rm -f "$image"
   done
-  if [ "$(clock)" -lt $((clock_before - 1)) ]; then
+  if was_set_back; then
     # Somebody set it back: no ctime tells what changed, and the next copy looks into every file.
     : >"$work/root/.feeder-copying"
     sync -f "$work/root"

@@ -32,10 +32,11 @@ repair() {
   fail "$fsck cannot repair the copy on $disk (status $status); run it again, and it is made anew"
 }
 
+# free_disk: nothing of a run that was killed is in the way.
+free_disk() { release || fail "a run that was killed still uses $disk; reboot the master"; }
+
 mount_both() {
-  release || fail "a run that was killed still uses $disk; reboot the master"
   mkdir -p "$work/root" "$work/source"
-  repair
   mount -t "$file_system" -o noatime "$root_device" "$work/root"
   # By itself, without what is mounted on it: proc, the boot partition, this copy.
   mount --bind "$source" "$work/source"
@@ -57,6 +58,13 @@ tell_progress() {
     tell "$("$1" 2>/dev/null)"
   done &
   ticker=$!
+}
+
+# stop_telling: the process that does.
+stop_telling() {
+  kill "$ticker"
+  wait "$ticker" 2>/dev/null || :
+  ticker=
 }
 
 # tell BYTES: what is done may be more than what counts as used here: file systems differ in what they need for themselves.

@@ -8,10 +8,11 @@ ticker=
 copier=
 trap 'copy_ended $?' EXIT
 trap 'exit 1' HUP INT TERM
-release || fail "a run that was killed still uses $disk; reboot the master"
+free_disk
 if blocks_suffice; then
   copy_blocks
 else
+  repair
   mount_both
   tell_progress copied_files
   copy_all

@@ -53,13 +53,13 @@ to_the_beginning
 stop_services
 
 mkdir -p "$work"
+free_disk
+repair
 mount_both
 : >"$work/began"
 tell_progress copied_files
 copy_all
-kill "$ticker"
-wait "$ticker" 2>/dev/null || :
-ticker=
+stop_telling
 fstab_for <"$work/source/etc/fstab" | write_whole "$work/root/etc/fstab"
 own=$work/root/.feeder-ssd
 make_boot_image "$own"

@@ -8,6 +8,8 @@ copier=
 trap 'copy_ended $?' EXIT
 trap 'exit 1' HUP INT TERM
 to_the_beginning
+free_disk
+repair
 mount_both
 # The boot partition stays the card's: the SSD has none yet.
 awk -v root="PARTUUID=$disk_id-02" -v type="$file_system" '

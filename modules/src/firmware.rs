@@ -1,0 +1,11 @@
+//! Files on the boot partition.
+
+use camino::Utf8Path;
+
+/// A script that gives a file what the commands `content` print, so that there is always the old file or the new one.
+pub(crate) fn rewritten(file: &Utf8Path, content: &str) -> String {
+    let folder = file.parent().unwrap_or(file);
+    format!(
+        "set -eu\n{{ {content}; }} >{file}.feeder-new\nsync {file}.feeder-new\nmv {file}.feeder-new {file}\nsync -f {folder}\n"
+    )
+}
