@@ -46,6 +46,12 @@ pub struct ContainerRecipe {
     own: Utf8PathBuf,
 }
 
+/// A file that lies beside a recipe.
+struct OwnFile {
+    bytes: Vec<u8>,
+    mode: u32,
+}
+
 /// A built image.
 #[derive(Debug, Clone)]
 pub struct Container {
@@ -71,13 +77,14 @@ impl ContainerRecipe {
         Ok(recipe)
     }
 
-    /// Every file of the recipe's own: path in the image, and bytes.
-    fn own_files(&self) -> Result<BTreeMap<Utf8PathBuf, Vec<u8>>, ImageError> {
+    /// Every file of the recipe's own, by its path in the image.
+    fn own_files(&self) -> Result<BTreeMap<Utf8PathBuf, OwnFile>, ImageError> {
         let mut files = BTreeMap::new();
         for path in files_below(&self.own).map_err(ImageError::input(&self.own))? {
             let inside = path.strip_prefix(&self.own).map_err(ImageError::input(&path))?;
             let bytes = fs::read(&path).map_err(ImageError::input(&path))?;
-            files.insert(inside.to_owned(), bytes);
+            let mode = mode_of(&path).map_err(ImageError::input(&path))?;
+            files.insert(inside.to_owned(), OwnFile { bytes, mode });
         }
         Ok(files)
     }
@@ -95,8 +102,10 @@ pub fn container(
 ) -> Result<Container, ImageError> {
     let packages = lock.of_sets(&recipe.install)?;
     let own = recipe.own_files()?;
-    let listed: String =
-        own.iter().map(|(path, bytes)| format!("{path} {}\n", Digest::of(bytes))).collect();
+    let listed: String = own
+        .iter()
+        .map(|(path, OwnFile { bytes, mode })| format!("{path} {mode:o} {}\n", Digest::of(bytes)))
+        .collect();
     let derivation = Derivation::new(format!("container-{}", recipe.name))
         .input("make", MAKE)
         .input("recipe", Digest::of(&recipe.text).to_string())
@@ -127,7 +136,7 @@ pub fn container(
 /// The root file system of the image. What is executable where it comes from is executable here.
 fn lay_out(
     recipe: &ContainerRecipe,
-    own: &BTreeMap<Utf8PathBuf, Vec<u8>>,
+    own: &BTreeMap<Utf8PathBuf, OwnFile>,
     unpacked: &Utf8Path,
     root: &Utf8Path,
 ) -> std::io::Result<()> {
@@ -140,18 +149,29 @@ fn lay_out(
     for dir in ["dev", "etc", "proc", "sys", "tmp"] {
         fs::create_dir_all(root.join(dir))?;
     }
-    let from_packages = recipe.files.iter().map(|(path, from)| (path, unpacked.join(from)));
-    let own = own.keys().map(|path| (path, recipe.own.join(path)));
-    for (path, from) in from_packages.chain(own) {
-        let (place, executable) = (place(path)?, fs::metadata(&from)?.permissions().mode() & 0o100);
-        fs::copy(&from, &place)?;
-        let mode = if executable == 0 { 0o644 } else { 0o755 };
-        fs::set_permissions(&place, std::fs::Permissions::from_mode(mode))?;
+    let write = |path: &Utf8Path, bytes: &[u8], mode: u32| -> std::io::Result<()> {
+        let place = place(path)?;
+        fs::write(&place, bytes)?;
+        fs::set_permissions(&place, std::fs::Permissions::from_mode(mode))
+    };
+    for (path, from) in &recipe.files {
+        let from = unpacked.join(from);
+        write(path, &fs::read(&from)?, mode_of(&from)?)?;
+    }
+    for (path, OwnFile { bytes, mode }) in own {
+        write(path, bytes, *mode)?;
     }
     for (path, target) in &recipe.links {
         symlink(target, place(path)?)?;
     }
     Ok(())
+}
+
+/// Of a file in the image: of the original's mode it keeps whether it is executable.
+fn mode_of(file: &Utf8Path) -> std::io::Result<u32> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let executable = fs::metadata(file)?.permissions().mode() & 0o100 != 0;
+    Ok(if executable { 0o755 } else { 0o644 })
 }
 
 /// The layout: blobs by their digests, and the texts that name them.

@@ -128,6 +128,20 @@ fn every_digest_is_true_and_all_bytes_are_the_same_again() {
 }
 
 #[test]
+fn another_mode_of_a_file_is_another_image() {
+    let guard = tempfile::tempdir().unwrap();
+    let dir = Utf8Path::from_path(guard.path()).unwrap();
+    let deb = fs_err::read(deb(dir)).unwrap();
+    let (recipe, lock, store) = (recipe(dir), lock(&deb), store(dir, "one", Some(&deb)));
+    let before = container(&store, &recipe, &lock).unwrap();
+    let motd = dir.join("recipes/hello/etc/motd");
+    Cmd::new("chmod").args(["0755", motd.as_str()]).run().unwrap();
+    let after = container(&store, &recipe, &lock).unwrap();
+    assert_ne!(before.digest, after.digest);
+    assert_ne!(fs_err::read(&before.archive).unwrap(), fs_err::read(&after.archive).unwrap());
+}
+
+#[test]
 fn a_package_that_was_not_fetched_is_named() {
     let guard = tempfile::tempdir().unwrap();
     let dir = Utf8Path::from_path(guard.path()).unwrap();
