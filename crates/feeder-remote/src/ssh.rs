@@ -53,7 +53,7 @@ impl Ssh {
         Cmd::new("ssh").args(PLAIN).args(ssh_argv(&self.options, Some(self.control.socket())))
     }
 
-    fn shell(&self, script: &str, stdout: Stdout) -> Cmd {
+    pub(crate) fn shell(&self, script: &str, stdout: Stdout) -> Cmd {
         self.command().arg(argv::shell(&self.options)).stdin(script::wrap(script, stdout))
     }
 

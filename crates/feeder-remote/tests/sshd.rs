@@ -287,3 +287,29 @@ fn no_control_socket_stays_behind() {
     }
     assert!(!served.exists(), "the connection is closed");
 }
+
+#[test]
+fn what_a_script_holds_is_held_as_long_as_we_want_it() {
+    let Some(sshd) = sshd("what_a_script_holds_is_held_as_long_as_we_want_it") else { return };
+    let host = Ssh::connect(sshd.options()).unwrap();
+    let lock = sshd.dir.join("lock");
+    let take = |wait: &str| {
+        format!(
+            "exec 9>>{lock}\nflock {wait} 9 || {{ echo taken >&2; exit 3; }}\necho {} >&2\nwhile echo; do sleep 0.1 9>&-; done",
+            feeder_remote::HELD
+        )
+    };
+    let held = host.hold(&take("-n")).unwrap();
+    // The connection serves other scripts meanwhile.
+    assert_eq!(host.run("echo served").unwrap().stdout_text(), "served\n");
+    let another = Ssh::connect(sshd.options()).unwrap();
+    let error = another.hold(&take("-n")).unwrap_err();
+    let RemoteError::Script { status, stderr_tail, .. } = error else { panic!("{error}") };
+    assert_eq!((status.code, stderr_tail.as_str()), (Some(3), "taken"));
+    drop(held);
+    let held = another.hold(&take("-w 60")).unwrap();
+    // It goes with the connection, too.
+    sshd.cut();
+    let again = host.hold(&take("-w 60")).unwrap();
+    drop((held, again));
+}
