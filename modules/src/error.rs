@@ -39,6 +39,24 @@ pub enum ProvisionError {
         /// What to do.
         remedy: String,
     },
+    /// A generation that workers could not run from.
+    #[error("generation {number} on {host} stays where it is: {why}")]
+    Unfit {
+        /// The master.
+        host: String,
+        /// Its number.
+        number: u32,
+        /// What does not belong together, or that there is none.
+        why: String,
+    },
+    /// Another run changes the master.
+    #[error("{host} is being changed by another run: {by}. Nothing has been changed by this one")]
+    Locked {
+        /// Its name.
+        host: String,
+        /// Who, for what, and since when by the master's clock.
+        by: String,
+    },
     /// A disk would lose what is on it, and nobody agreed to that.
     #[error(
         "{host} would move to {disk}, which destroys what it holds: {holds}. Nothing has been changed"
@@ -141,7 +159,9 @@ impl Expected for ProvisionError {
             | Self::AgreedToAnother { .. }
             | Self::RomNotProgrammed { .. } => Exit::Input,
             Self::TakeCardOut { .. } => Exit::NotAsWanted,
-            Self::NewAddress { .. }
+            Self::Unfit { .. }
+            | Self::Locked { .. }
+            | Self::NewAddress { .. }
             | Self::KnownHosts { .. }
             | Self::RomNotTaken { .. }
             | Self::NotBack { .. }
@@ -161,6 +181,12 @@ impl Expected for ProvisionError {
             Self::Swarm(error) => error.hint(),
             Self::NewAddress { .. } => Some(
                 "it takes its old address back by itself within five minutes; check `address`, `subnet` and `gateway` in cluster.toml".into(),
+            ),
+            Self::Unfit { .. } => Some(
+                "`cargo xtask generation list` shows those that there are, `cargo xtask generation create` makes another".into(),
+            ),
+            Self::Locked { .. } => Some(
+                "wait until it has ended; a run whose machine is gone gives the lock back by itself".into(),
             ),
             Self::Unsuitable { remedy, .. } => Some(remedy.clone()),
             Self::NotAgreed { id, .. } => {

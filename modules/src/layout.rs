@@ -3,9 +3,6 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use feeder_cluster::Worker;
 
-/// Number of the generation that workers boot.
-const GENERATION: u32 = 1;
-
 /// Paths on the master; all below one folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
@@ -25,10 +22,10 @@ impl Layout {
         &self.base
     }
 
-    /// Number of the generation that workers boot.
+    /// The same below another folder.
     #[must_use]
-    pub fn generation_number(&self) -> u32 {
-        GENERATION
+    pub fn at(base: impl Into<Utf8PathBuf>) -> Self {
+        Self { base: base.into() }
     }
 
     /// Systems of workers, one folder each, by number.
@@ -37,22 +34,28 @@ impl Layout {
         self.base.join("generations")
     }
 
-    /// The generation that workers boot: `root`, `boot` and `kernel-release`.
+    /// The numbers of the generations that were active, one a line; the last is the one that workers boot.
     #[must_use]
-    pub fn generation(&self) -> Utf8PathBuf {
-        self.generations().join(GENERATION.to_string())
+    pub fn active(&self) -> Utf8PathBuf {
+        self.generations().join("active")
     }
 
-    /// The root file system of the generation, read-only to workers.
+    /// A generation: `root`, `boot`, and files that say what it is.
     #[must_use]
-    pub fn generation_root(&self) -> Utf8PathBuf {
-        self.generation().join("root")
+    pub fn generation(&self, number: u32) -> Utf8PathBuf {
+        self.generations().join(number.to_string())
+    }
+
+    /// The root file system of a generation, read-only to workers.
+    #[must_use]
+    pub fn generation_root(&self, number: u32) -> Utf8PathBuf {
+        self.generation(number).join("root")
     }
 
     /// What firmware loads: kernel, initramfs, device trees, overlays.
     #[must_use]
-    pub fn generation_boot(&self) -> Utf8PathBuf {
-        self.generation().join("boot")
+    pub fn generation_boot(&self, number: u32) -> Utf8PathBuf {
+        self.generation(number).join("boot")
     }
 
     /// The root of what TFTP serves.

@@ -5,7 +5,8 @@ use feeder_plan::Step;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Layout, Survey, boot_server, docker, generation, network, nfs, registry, ssd_boot, workers,
+    Boots, Layout, Survey, Wanted, boot_server, docker, generation, network, nfs, registry,
+    ssd_boot, workers,
 };
 
 /// What modules look at.
@@ -17,6 +18,48 @@ pub struct Site<'a> {
     pub survey: &'a Survey,
     /// Where things lie on the master.
     pub layout: &'a Layout,
+    /// What makes up the cluster, in the order in which it is applied.
+    pub modules: &'a [Module],
+    /// What the modules want of a generation.
+    pub wanted: Wanted,
+    /// The generation that workers are to boot.
+    pub boots: Boots,
+}
+
+impl<'a> Site<'a> {
+    /// A cluster made up of these modules, whose workers boot what the state of its master calls for.
+    #[must_use]
+    pub fn new(
+        cluster: &'a Cluster,
+        survey: &'a Survey,
+        layout: &'a Layout,
+        modules: &'a [Module],
+    ) -> Self {
+        // What modules want of a generation is asked for before it has a number.
+        let (wanted, boots) = (Wanted([0; 32]), Boots { number: 0, nfs_root_built_in: None });
+        let draft = Self { cluster, survey, layout, modules, wanted, boots };
+        let wanted = generation::wanted(&draft);
+        Self { wanted, boots: survey.generations.boots(&wanted), ..draft }
+    }
+
+    /// What all modules want of the master: what workers run first, which is made of the others' contributions.
+    #[must_use]
+    pub fn parts(&self) -> Vec<Part> {
+        let modules = self.modules.iter().map(|module| module(self));
+        std::iter::once(generation::part(self)).chain(modules).collect()
+    }
+
+    /// The same, with workers that boot another generation.
+    #[must_use]
+    pub fn booting(self, boots: Boots) -> Self {
+        Self { boots, ..self }
+    }
+
+    /// The kernel that workers boot mounts an NFS root without an initramfs.
+    #[must_use]
+    pub fn nfs_root_built_in(&self) -> bool {
+        self.boots.nfs_root_built_in.unwrap_or(self.survey.nfs_root_built_in)
+    }
 }
 
 /// What a module wants of the master.
@@ -28,15 +71,18 @@ pub struct Part {
     pub packages: Vec<&'static str>,
     /// Everything else.
     pub steps: Vec<Step>,
+    /// What is to be done in every new generation, each a POSIX script with `$root` set to its root file system. It may run in a clone
+    /// of the master and in a copy of an older generation alike, must not depend on the number of the generation, and a
+    /// change of it has provisioning make a new one.
+    pub in_generation: Vec<String>,
 }
 
 /// A module: the same site always gives the same part.
 pub type Module = fn(&Site<'_>) -> Part;
 
-/// All modules, in the order in which they are applied.
+/// All modules, in the order in which they are applied; what workers run is made of what they put into it.
 pub static MODULES: &[Module] = &[
     network::part,
-    generation::part,
     nfs::part,
     workers::part,
     boot_server::part,
@@ -52,7 +98,7 @@ pub(crate) fn digest(text: &str) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::{Layout, Site};
+    use super::{Layout, MODULES, Site};
     use crate::survey::tests::debian;
 
     pub(crate) const LAB: &str = include_str!("../../fixtures/clusters/lab.toml");
@@ -70,7 +116,7 @@ pub(crate) mod tests {
     pub(crate) fn with_cluster(text: &str, run: impl FnOnce(&Site<'_>)) {
         let parsed = feeder_cluster::parse(text, "cluster.toml").expect("the sample is valid");
         let (survey, layout) = (debian(), Layout::default());
-        run(&Site { cluster: &parsed.cluster, survey: &survey, layout: &layout });
+        run(&Site::new(&parsed.cluster, &survey, &layout, MODULES));
     }
 
     /// `sh -n`: the script parses.

@@ -7,7 +7,8 @@ use feeder_plan::{ApplyEvent, HostPlan, Mode, Report, Step, StepPlan, apply, gat
 use feeder_remote::{Host, POWER_OFF, REBOOT, RemoteError, Ssh, later, wait_until_reachable};
 
 use crate::{
-    Access, Disk, Layout, MODULES, Part, ProvisionError, Site, Survey, docker, known_hosts,
+    Access, Disk, Layout, MODULES, Module, ProvisionError, Site, Survey, docker, known_hosts,
+    lock::Lock,
     network,
     ssd_boot::{self, Script, Way},
     swarm,
@@ -15,6 +16,9 @@ use crate::{
 
 /// The verb of one restart by which the firmware reads `tryboot.txt` in place of `config.txt`.
 const TRYBOOT: &str = "reboot --reboot-argument=\"0 tryboot\"";
+
+/// What whoever finds the master locked is told that the other one does.
+const COMMAND: &str = "provision";
 
 /// The step that installs what all modules need.
 const PACKAGES: &str = "packages";
@@ -51,7 +55,7 @@ impl std::fmt::Debug for Permits<'_> {
 /// All modules' steps, in order.
 #[must_use]
 pub fn steps(site: &Site<'_>) -> Vec<Step> {
-    let parts: Vec<Part> = MODULES.iter().map(|module| module(site)).collect();
+    let parts = site.parts();
     let mut packages = Step::new(PACKAGES).title("what the modules need");
     let mut steps = Vec::new();
     for part in &parts {
@@ -89,7 +93,24 @@ pub fn provision(
     permits: &mut Permits<'_>,
     events: &mut dyn FnMut(ApplyEvent<'_>),
 ) -> Result<Provisioned, ProvisionError> {
-    let (host, mut done) = provision_master(cluster, access, mode, permits, events)?;
+    provision_with(MODULES, cluster, access, mode, permits, events)
+}
+
+/// The same with other modules than [`MODULES`]: these and some of one's own, as a rule.
+///
+/// # Errors
+/// As [`provision()`]; also when two modules want different things of one file, unit or name.
+pub fn provision_with(
+    modules: &[Module],
+    cluster: &Cluster,
+    access: &Access,
+    mode: Mode,
+    permits: &mut Permits<'_>,
+    events: &mut dyn FnMut(ApplyEvent<'_>),
+) -> Result<Provisioned, ProvisionError> {
+    // What holds the lock holds it to the end.
+    let (host, _lock, mut done) =
+        provision_master(modules, cluster, access, mode, permits, events)?;
     let Some(wanted) = &cluster.swarm else { return Ok(done) };
     let reach = swarm::Reach {
         master: &host,
@@ -108,41 +129,53 @@ pub fn provision(
 
 /// Everything but the swarm; the connection leads to where the master is in the end.
 fn provision_master(
+    modules: &[Module],
     cluster: &Cluster,
     access: &Access,
     mode: Mode,
     permits: &mut Permits<'_>,
     events: &mut dyn FnMut(ApplyEvent<'_>),
-) -> Result<(Ssh, Provisioned), ProvisionError> {
+) -> Result<(Ssh, Option<Lock>, Provisioned), ProvisionError> {
     let layout = Layout::default();
     let mut host = connect(cluster, access)?;
-    let survey = Survey::take(&host, cluster.master.ssd.as_ref())?;
-    suitable(cluster, &survey)?;
-    let site = Site { cluster, survey: &survey, layout: &layout };
-    movable(&site)?;
-    let mut notes = ssd_boot::notes(&site);
-    notes.extend(network::note(&survey));
-    notes.extend(docker::note(&site));
-    let steps = steps(&site);
-
-    let first = plan(&steps, &gather(&host, &steps).map_err(feeder_plan::RunError::from)?)
-        .about(format!("master, {}", cluster.master.address));
-    if mode == Mode::Plan {
-        return Ok((host, Provisioned { plan: first, changed: 0, notes }));
-    }
-    if first.is_empty() {
-        // The user's file may be new even when the master is not.
-        record_keys(&host, &site, access)?;
-        return Ok((host, Provisioned { plan: first, changed: 0, notes }));
-    }
+    let mut survey = looked_at(&host, cluster)?;
+    let mut lock = None;
+    let (site, steps, first, notes) = loop {
+        let site = Site::new(cluster, &survey, &layout, modules);
+        movable(&site)?;
+        let mut notes = ssd_boot::notes(&site);
+        notes.extend(network::note(&survey));
+        notes.extend(docker::note(&site));
+        let steps = steps(&site);
+        let first = plan(&steps, &gather(&host, &steps).map_err(feeder_plan::RunError::from)?)
+            .about(format!("master, {}", cluster.master.address));
+        if mode == Mode::Plan {
+            return Ok((host, lock, Provisioned { plan: first, changed: 0, notes }));
+        }
+        if first.is_empty() {
+            // The user's file may be new even when the master is not.
+            record_keys(&host, &site, access)?;
+            return Ok((host, lock, Provisioned { plan: first, changed: 0, notes }));
+        }
+        if lock.is_some() {
+            break (site, steps, first, notes);
+        }
+        // What was found before may be the work of another run, half done.
+        lock = Some(Lock::take(&host, COMMAND)?);
+        survey = looked_at(&host, cluster)?;
+    };
     agreed(&site, permits)?;
     let mut changed = 0;
     if first.changes().any(|(_, change)| change.id.as_str() == network::ADDRESS_TASK) {
+        // A connection to the old address would keep it.
+        drop(lock.take());
         host = change_address(host, &site, access)?;
+        lock.replace(Lock::take(&host, COMMAND)?);
         changed += 1;
     }
     if ssd_boot::wanted(&site).is_some_and(|(ssd, disks)| ssd_boot::must_program(disks, ssd)) {
         host = program_usb_boot(host, &site, access)?;
+        lock.replace(Lock::take(&host, COMMAND)?);
         changed += 1;
     }
     let before_move: Vec<Step> =
@@ -152,12 +185,21 @@ fn provision_master(
     if first.changes().any(|(_, change)| change.id.as_str() == ssd_boot::MOVE_TASK) {
         if permits.trial {
             host = try_ssd(host, &site, access)?;
+            lock.replace(Lock::take(&host, COMMAND)?);
             changed += 1;
         }
         host = move_to_ssd(host, &site, access, events)?;
+        lock.replace(Lock::take(&host, COMMAND)?);
         changed += 1 + applied(run(&host, &steps, Mode::Apply, events)?);
     }
-    Ok((host, Provisioned { plan: first, changed, notes }))
+    Ok((host, lock, Provisioned { plan: first, changed, notes }))
+}
+
+/// What a master is, when it can be provisioned at all.
+pub(crate) fn looked_at(host: &dyn Host, cluster: &Cluster) -> Result<Survey, ProvisionError> {
+    let survey = Survey::take(host, cluster.master.ssd.as_ref())?;
+    suitable(cluster, &survey)?;
+    Ok(survey)
 }
 
 fn applied(report: Report) -> usize {

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use feeder_cluster::Ssd;
 use feeder_remote::{Host, RemoteError};
 
-use crate::ssd_boot::{Disks, Script};
+use crate::{
+    Generations, Layout, generation,
+    ssd_boot::{Disks, Script},
+};
 
 /// Prints `key=value` lines.
 const SCRIPT: &str = r#"
@@ -46,6 +49,8 @@ pub struct Survey {
     pub resolved: bool,
     /// A network manager that must not run beside systemd-networkd.
     pub foreign_manager: Option<String>,
+    /// The systems of workers that it holds.
+    pub generations: Generations,
     /// Its disks, when it is to move to one of them.
     pub disks: Option<Disks>,
 }
@@ -57,7 +62,8 @@ impl Survey {
     /// When the host cannot be asked.
     pub fn take(host: &dyn Host, ssd: Option<&Ssd>) -> Result<Self, RemoteError> {
         let disks = ssd.map_or_else(String::new, |ssd| Script::asking(&ssd.disk).survey());
-        Ok(Self::parse(&host.run(&format!("{SCRIPT}{disks}"))?.stdout_text()))
+        let generations = generation::Script::asking(&Layout::default()).survey();
+        Ok(Self::parse(&host.run(&format!("{SCRIPT}{generations}{disks}"))?.stdout_text()))
     }
 
     fn parse(text: &str) -> Self {
@@ -73,6 +79,7 @@ impl Survey {
             networkd: fact("networkd").is_some(),
             resolved: fact("resolved").is_some(),
             foreign_manager: fact("manager"),
+            generations: Generations::parse(&facts),
             disks: Disks::parse(text),
         }
     }

@@ -7,6 +7,8 @@ use feeder_scenario::{
     RogueDhcpConfig, Traffic, Verdict, When,
 };
 
+use crate::netboot::FIRST;
+
 const PROVISION: &str = "provision the master from nothing";
 const AGAIN: &str = "provision again";
 const NETBOOTS: &str = "the worker netboots";
@@ -281,7 +283,7 @@ pub(crate) fn on_master(lab: &mut Lab, script: &str) -> Verdict {
         .replace("TREE", layout.boot_tree(worker).as_str())
         .replace("STATE", layout.state(worker).as_str())
         .replace("ADDRESS", &worker.address.to_string())
-        .replace("ROOT", layout.generation_root().as_str());
+        .replace("ROOT", layout.generation_root(FIRST).as_str());
     lab.master().run(&script).map(drop)
 }
 

@@ -11,6 +11,8 @@ pub const NETBOOT: Scenario<Lab> = Scenario {
 
 /// What dnsmasq puts into option 43, with the three spaces that the boot ROM of a 3B wants.
 const BOOT_TEXT: &str = "Raspberry Pi Boot   ";
+/// What provisioning makes of a bare master.
+pub(crate) const FIRST: u32 = 1;
 const NOTE: &str = "/home/pi/note";
 
 fn netboot(lab: &mut Lab) -> Verdict {
@@ -36,7 +38,7 @@ pub(crate) fn netboots(lab: &mut Lab, worker: &Node) -> Verdict {
 /// The same of a worker that has been given power.
 pub(crate) fn netbooted(lab: &mut Lab, worker: &Node) -> Verdict {
     worker.heard_offer_with_option_43(BOOT_TEXT)?;
-    worker.fetched_its_generation(lab)?;
+    worker.fetched_generation(lab, FIRST)?;
     // Strict: the only key that is accepted is the one that provisioning recorded.
     worker.until_ssh()?;
     worker.is_diskless_with_an_overlay_root()
@@ -46,14 +48,16 @@ fn survives_a_power_cut(lab: &mut Lab, worker: &Node) -> Verdict {
     worker.write(NOTE, "still here")?;
     worker.cut_power()?.power_on()?.until_ssh()?;
     worker.reads(NOTE, "still here")?;
-    let seen =
-        format!("test -e {}{NOTE} && echo seen || echo unseen", lab.layout().generation_root());
+    let seen = format!(
+        "test -e {}{NOTE} && echo seen || echo unseen",
+        lab.layout().generation_root(FIRST)
+    );
     lab.master().says(&seen, "unseen")
 }
 
 fn is_confined(lab: &mut Lab, worker: &Node) -> Verdict {
     let master = lab.cluster().master.address;
-    let generation = lab.layout().generation_root();
+    let generation = lab.layout().generation_root(FIRST);
     let state = lab.layout().base().join("state/cluster02");
     let mount = |what: &str| {
         format!("mkdir -p /mnt/try && mount -t nfs -o vers=3,nolock {master}:{what} /mnt/try")

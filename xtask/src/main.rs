@@ -6,6 +6,7 @@
 mod ci;
 mod exec;
 mod format;
+mod generation;
 mod image;
 mod node;
 mod provision;
@@ -40,6 +41,7 @@ enum Command {
     Image(image::Image),
     Provision(provision::Provision),
     Ssd(ssd::Ssd),
+    Generation(generation::Generation),
     Node(node::Node),
     Scenario(scenario::Scenario),
     Ci(ci::Ci),
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         Command::Image(command) => command.run(&context),
         Command::Provision(command) => command.run(&context),
         Command::Ssd(command) => command.run(&context),
+        Command::Generation(command) => command.run(&context),
         Command::Node(command) => command.run(&context),
         Command::Scenario(command) => command.run(&context),
         Command::Ci(command) => command.run(&context),

@@ -5,6 +5,7 @@
 //! of `cluster.toml`.
 
 mod choose;
+pub mod generation;
 mod power;
 mod shell;
 

@@ -124,7 +124,11 @@ fn by_role(targets: &[Target]) -> (&[Target], &[Target]) {
     targets.split_at(masters)
 }
 
-fn restarted(target: &Target, patience: Duration, progress: &Progress) -> Result<(), PowerError> {
+pub(crate) fn restarted(
+    target: &Target,
+    patience: Duration,
+    progress: &Progress,
+) -> Result<(), PowerError> {
     let task = progress.task(&target.name);
     task.say("restarts");
     let root = target.with(Privilege::Root);

@@ -51,6 +51,12 @@ fn config(site: &Site<'_>) -> String {
     render(include_str!("dnsmasq.conf.j2"), &values)
 }
 
+/// The boot ROM asks for this one at the top, before it knows any prefix.
+pub(crate) fn first_file(site: &Site<'_>) -> Symlink {
+    let boot = site.layout.generation_boot(site.boots.number);
+    Symlink::new(site.layout.tftp().join("bootcode.bin"), boot.join("bootcode.bin"))
+}
+
 pub(crate) fn part(site: &Site<'_>) -> Part {
     let tftp = site.layout.tftp();
     // Installing dnsmasq starts it: with its own defaults it would fight the resolver for port 53.
@@ -63,11 +69,7 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
     let step = Step::new(NAME)
         .title("DHCP and TFTP")
         .after(crate::workers::NAME)
-        // The boot ROM asks for this one at the top, before it knows any prefix.
-        .with(Symlink::new(
-            tftp.join("bootcode.bin"),
-            site.layout.generation_boot().join("bootcode.bin"),
-        ))
+        .with(first_file(site))
         .with(Unit::new("dnsmasq.service").enabled().active())
         .notify(Notify::restart("dnsmasq.service").when([CONFIG]));
     let step = if site.cluster.workers.iter().any(|worker| worker.board == Board::Pi3B) {
@@ -78,7 +80,12 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
     } else {
         step
     };
-    Part { before_packages: vec![before], packages: vec!["dnsmasq"], steps: vec![step] }
+    Part {
+        before_packages: vec![before],
+        packages: vec!["dnsmasq"],
+        steps: vec![step],
+        ..Part::default()
+    }
 }
 
 #[cfg(test)]

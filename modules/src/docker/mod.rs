@@ -85,7 +85,12 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
         .with(memory_controller(COMMAND_LINE))
         .with(Unit::new("docker.service").enabled().active())
         .notify(Notify::restart("docker.service").when([CONFIG]));
-    Part { before_packages: vec![before], packages: PACKAGES.to_vec(), steps: vec![step] }
+    Part {
+        before_packages: vec![before],
+        packages: PACKAGES.to_vec(),
+        steps: vec![step],
+        ..Part::default()
+    }
 }
 
 #[cfg(test)]

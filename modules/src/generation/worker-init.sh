@@ -52,6 +52,14 @@ while [ -z "$state" ]; do
   sleep 60
 done
 
+# The kernel came by TFTP and this root by NFS: when workers were moved to another generation in between, they do not fit, and
+# no driver would load. The next try gets both from the new one.
+while [ ! -d "/usr/lib/modules/$(uname -r)" ]; do
+  say "$node: its kernel is $(uname -r), for which this root has no modules; starting anew"
+  sleep 5
+  echo b >/proc/sysrq-trigger
+done
+
 # Everything of ours hangs below one tmpfs, which stays behind under the new root.
 attempt "make room for mounts" mount -t tmpfs -o mode=0700 tmpfs /mnt
 mkdir /mnt/state /mnt/disk /mnt/root

@@ -22,9 +22,20 @@ fn exports(site: &Site<'_>) -> String {
     let generations = if addresses.is_empty() {
         vec![]
     } else {
-        vec![context! { path => site.layout.generation_root().into_string(), addresses }]
+        let exported = site.survey.generations.exported(site.boots).into_iter();
+        let root = |number| site.layout.generation_root(number).into_string();
+        exported.map(|number| context! { path => root(number), addresses => &addresses }).collect()
     };
     render(include_str!("exports.j2"), &context! { generations, workers })
+}
+
+fn export_again() -> Notify {
+    Notify::run("exportfs", "export again", "exportfs -ra").when([EXPORTS])
+}
+
+/// Nothing but what workers may mount.
+pub(crate) fn exported(site: &Site<'_>) -> Step {
+    Step::new(NAME).title("exports").with(File::new(EXPORTS, exports(site))).notify(export_again())
 }
 
 pub(crate) fn part(site: &Site<'_>) -> Part {
@@ -37,9 +48,9 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
         step = step.with(Directory::new(site.layout.state(worker)).mode(0o700));
     }
     let step = step
-        .with(File::new(EXPORTS, exports(site)))
+        .with_all(exported(site).resources)
         .with(Unit::new("nfs-server.service").enabled().active())
-        .notify(Notify::run("exportfs", "export again", "exportfs -ra").when([EXPORTS]));
+        .notify(export_again());
     Part { packages: vec!["nfs-kernel-server"], steps: vec![step], ..Part::default() }
 }
 

@@ -25,7 +25,7 @@ fn command_line(site: &Site<'_>, worker: &Worker) -> String {
         "console=tty1".to_owned(),
         "console=serial0,115200".to_owned(),
         "root=/dev/nfs".to_owned(),
-        format!("nfsroot={master}:{},vers=3,tcp,nolock", layout.generation_root()),
+        format!("nfsroot={master}:{},vers=3,tcp,nolock", layout.generation_root(site.boots.number)),
         "ro".to_owned(),
         format!(
             "ip={}:{master}:{}:{}:{name}:eth0:off",
@@ -49,7 +49,7 @@ fn command_line(site: &Site<'_>, worker: &Worker) -> String {
 
 /// A worker's `config.txt`. Everything that has a default is said: defaults differ between firmware releases.
 fn config_txt(site: &Site<'_>) -> String {
-    let initramfs = if site.survey.nfs_root_built_in {
+    let initramfs = if site.nfs_root_built_in() {
         String::new()
     } else {
         format!("initramfs {INITRAMFS} followkernel\n")
@@ -59,7 +59,7 @@ fn config_txt(site: &Site<'_>) -> String {
          arm_64bit=1\nkernel={KERNEL}\nauto_initramfs=0\n{initramfs}enable_uart=1\nupstream_kernel={}\n\
          # Headless: the cut-down start_cd.elf, a quarter of the size, and the memory it leaves.\n\
          gpu_mem=16\n",
-        u8::from(!site.survey.nfs_root_built_in),
+        u8::from(!site.nfs_root_built_in()),
     )
 }
 
@@ -93,12 +93,12 @@ fn enrolment(site: &Site<'_>, worker: &Worker) -> Task {
 }
 
 fn boot_tree(site: &Site<'_>, worker: &Worker) -> Task {
-    let (name, generation) = (&worker.name, site.layout.generation_number());
+    let (name, generation) = (&worker.name, site.boots.number);
     let values = context! {
         name => name.as_str(),
         generation,
         tree => site.layout.boot_tree(worker).into_string(),
-        boot => site.layout.generation_boot().into_string(),
+        boot => site.layout.generation_boot(generation).into_string(),
     };
     Task::new(format!("boot-tree-{name}"), format!("worker {name}: boots generation {generation}"))
         .probe(render(include_str!("boot-tree-probe.sh.j2"), &values))
@@ -106,11 +106,26 @@ fn boot_tree(site: &Site<'_>, worker: &Worker) -> Task {
         .apply(render(include_str!("boot-tree.sh.j2"), &values))
 }
 
-fn step(site: &Site<'_>, worker: &Worker) -> Step {
-    let layout = site.layout;
-    let (identity, tree) = (layout.identity(worker), layout.boot_tree(worker));
+/// Has a worker boot the generation of the site: what its firmware finds, by name.
+pub(crate) fn boots(site: &Site<'_>, worker: &Worker) -> Step {
+    let tree = site.layout.boot_tree(worker);
     Step::new(NAME)
-        .named(format!("{NAME}-{}", worker.name))
+        .named(step_name(worker))
+        .title(worker.name.as_str())
+        .with(Directory::new(&tree))
+        .with(File::new(tree.join("config.txt"), config_txt(site)))
+        .with(File::new(tree.join("cmdline.txt"), command_line(site, worker)))
+        .with(boot_tree(site, worker))
+}
+
+fn step_name(worker: &Worker) -> String {
+    format!("{NAME}-{}", worker.name)
+}
+
+fn step(site: &Site<'_>, worker: &Worker) -> Step {
+    let identity = site.layout.identity(worker);
+    Step::new(NAME)
+        .named(step_name(worker))
         .title(worker.name.as_str())
         .after(crate::generation::NAME)
         .after(crate::nfs::NAME)
@@ -121,10 +136,7 @@ fn step(site: &Site<'_>, worker: &Worker) -> Step {
         .with(File::new(identity.join("etc/hosts"), hosts_file(site, worker)))
         .with(File::new(identity.join("etc/machine-id"), machine_id(site, worker)).mode(0o444))
         .with(enrolment(site, worker))
-        .with(Directory::new(&tree))
-        .with(File::new(tree.join("config.txt"), config_txt(site)))
-        .with(File::new(tree.join("cmdline.txt"), command_line(site, worker)))
-        .with(boot_tree(site, worker))
+        .with_all(boots(site, worker).resources)
 }
 
 pub(crate) fn part(site: &Site<'_>) -> Part {

@@ -44,12 +44,12 @@ impl Node {
         }
     }
 
-    /// Every file that its firmware fetched has the bytes that the generation holds.
+    /// Every file that its firmware fetched has the bytes that the generation of that number holds.
     ///
     /// # Errors
     /// One differs, or nothing was fetched.
-    pub fn fetched_its_generation(&self, lab: &Lab) -> Verdict {
-        let boot = lab.layout().generation_boot();
+    pub fn fetched_generation(&self, lab: &Lab, number: u32) -> Verdict {
+        let boot = lab.layout().generation_boot(number);
         let listing =
             lab.master().run(&format!("cd {boot} && find . -type f -exec sha256sum {{}} +"))?;
         let held: Vec<(&str, &str)> = listing
@@ -77,10 +77,9 @@ impl Node {
             };
             if wanted != digest {
                 return Err(Failure::product(format!(
-                    "{} fetched {name} with SHA-256 {}…, but generation {} holds it with {}…",
+                    "{} fetched {name} with SHA-256 {}…, but generation {number} holds it with {}…",
                     self.name(),
                     &digest[..12],
-                    lab.layout().generation_number(),
                     wanted.get(..12).unwrap_or(wanted),
                 ))
                 .on(self.name())

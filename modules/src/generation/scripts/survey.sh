@@ -1,0 +1,11 @@
+for at in "$generations"/[1-9]*; do
+  [ -d "$at" ] || continue
+  state=broken release=
+  if [ -f "$at/kernel-release" ] && [ -d "$at/root" ] && [ -d "$at/boot" ]; then
+    state=complete
+    read -r release <"$at/kernel-release"
+  fi
+  echo "generation.${at##*/}=$state $release"
+  [ ! -f "$at/inputs" ] || sed "s/^/generation.${at##*/}./" "$at/inputs"
+done
+[ ! -f "$active" ] || echo "generations.active="$(cat "$active")
