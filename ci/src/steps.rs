@@ -157,6 +157,11 @@ pub fn steps(extent: Extent, tested: Tested) -> Vec<Step> {
             &["run", "ssd-faults", "--cold"],
         ));
         steps.push(scenario(
+            "generation",
+            "workers move to another system and back, and nothing in use goes away",
+            &["run", "generations", "--cold"],
+        ));
+        steps.push(scenario(
             "takeover",
             "a master under NetworkManager is taken over without being lost",
             &["run", "network-manager", "--cold"],
@@ -211,6 +216,7 @@ mod tests {
                 "ssd-boot",
                 "ssd-crash",
                 "ssd-faults",
+                "generation",
                 "takeover",
                 "soak",
                 "raspi3b"

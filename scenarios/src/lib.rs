@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod code;
+mod generations;
 mod mutations;
 mod netboot;
 mod network_manager;
@@ -17,6 +18,7 @@ use feeder_scenario::{Lab, Mutation, Scenario};
 pub static SCENARIOS: &[Scenario<Lab>] = &[
     netboot::NETBOOT,
     sabotage::SABOTAGE,
+    generations::GENERATIONS,
     network_manager::NETWORK_MANAGER,
     swarm::SWARM,
     ssd_boot::SSD_BOOT,

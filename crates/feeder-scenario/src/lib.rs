@@ -44,7 +44,9 @@ pub use feeder_lan::{Direction, Fault, FaultId, FaultKind, Probability, RogueDhc
 pub use feeder_machine::{Io, IoError, IoFault, Times};
 pub use guests::{Fate, Guest, Guests};
 pub use journal::{Journal, Record};
-pub use lab::{BootRecord, Copied, Lab, Mishap, Moment, Node, Provision, Recording, Secret, When};
+pub use lab::{
+    BootRecord, Copied, Generations, Lab, Mishap, Moment, Node, Provision, Recording, Secret, When,
+};
 pub use mutation::{Mutated, Mutation, Named, Outcome as Noticed, mutate};
 pub use replay::{Manifest, Mismatch, Outcome, ReplayError, Replayed, mismatches};
 pub use report::{Evidence, NodeReport, Phase, Report, StepReport, Totals, WaitReport};

@@ -9,6 +9,7 @@ mod disks;
 mod expect;
 mod faults;
 mod firmware;
+mod generations;
 mod guest;
 mod images;
 mod inputs;
@@ -38,6 +39,7 @@ use self::{bench::Bench, images::Images, node::BootsFrom, prefix::Prefix, saved:
 pub use self::{
     faults::{Mishap, When},
     firmware::BootRecord,
+    generations::Generations,
     node::Node,
     provision::{Copied, Moment, Provision},
     recording::Recording,

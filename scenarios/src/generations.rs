@@ -1,0 +1,72 @@
+//! Workers move to another system and back, one first, and nothing that is in use goes away.
+
+use feeder_scenario::{Lab, Scenario, Steps, Verdict};
+
+use crate::netboot::{FIRST, netboots};
+
+/// In the table of scenarios.
+pub const GENERATIONS: Scenario<Lab> = Scenario {
+    name: "generations",
+    about: "workers move to another system and back, one first, and nothing in use goes away",
+    run: generations,
+};
+
+const SECOND: u32 = 2;
+const THIRD: u32 = 3;
+
+/// A third generation like the second one, but for a unit that fails.
+const FAILING: &str = "set -e
+cd /srv/feeder/generations
+cp -a 2 .3.partial
+cat >.3.partial/root/etc/systemd/system/broken.service <<'UNIT'
+[Service]
+Type=oneshot
+ExecStart=/bin/false
+[Install]
+WantedBy=multi-user.target
+UNIT
+ln -s ../broken.service .3.partial/root/etc/systemd/system/multi-user.target.wants/
+mv .3.partial 3";
+const ACTIVE: &str = "tail -n 1 /srv/feeder/generations/active";
+
+fn generations(lab: &mut Lab) -> Verdict {
+    lab.step("power on a bare master", |lab| lab.power_on_bare_master().map(drop))?;
+    lab.step("provision the master from nothing", |lab| lab.provision().applies_changes())?;
+    let worker = lab.node("cluster01")?;
+    lab.step("a worker netboots", |lab| {
+        netboots(lab, &worker)?;
+        worker.runs_from_generation(FIRST)
+    })?;
+    lab.step("a second run is kept out", |lab| lab.generations().are_changed_by_one_at_a_time())?;
+    lab.step("a second generation is made, and nobody moves", |lab| {
+        lab.generations().create(SECOND)?;
+        lab.master().says(ACTIVE, "1")?;
+        worker.runs_from_generation(FIRST)
+    })?;
+    lab.step("provision has nothing against it", |lab| lab.provision().finds_nothing_to_do())?;
+    lab.step("a canary moves to it", |lab| {
+        lab.generations().move_canary(&worker, SECOND)?;
+        lab.master().says(ACTIVE, "2")
+    })?;
+    lab.step("from one that fails, the canary goes back", |lab| {
+        lab.master().run(FAILING)?;
+        lab.generations().take_canary_back(&worker, THIRD, SECOND, "broken.service failed")?;
+        lab.master().says(ACTIVE, "2")
+    })?;
+    lab.step("a rollback leaves alone what runs", |lab| {
+        lab.generations().roll_back_to(FIRST)?;
+        worker.runs_from_generation(SECOND)
+    })?;
+    lab.step("what is in use stays, what is not goes", |lab| {
+        lab.generations().keep(SECOND, "run from it: cluster01")?;
+        lab.generations().keep(FIRST, "it is the active one")?;
+        lab.generations().remove(THIRD)?;
+        worker.runs_from_generation(SECOND)
+    })?;
+    lab.step("after a power cut the worker is back on the first", |lab| {
+        worker.cut_power()?.power_on()?.until_ssh()?;
+        worker.fetched_generation(lab, FIRST)?;
+        worker.runs_from_generation(FIRST)
+    })?;
+    lab.step("provision again", |lab| lab.provision().finds_nothing_to_do())
+}
