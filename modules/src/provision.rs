@@ -362,6 +362,19 @@ fn suitable(cluster: &Cluster, survey: &Survey) -> Result<(), ProvisionError> {
             ));
         }
     }
+    if let Some(by) = &survey.first_boot {
+        return Err(unsuitable(
+            format!("its first boot is not over: {by} still works on it"),
+            "wait until it has, which may take minutes and a restart, then try again",
+        ));
+    }
+    if survey.user_failed {
+        return Err(unsuitable(
+            "it refused the user of its imager's userconf.txt, and asks for one on its screen"
+                .into(),
+            "/boot/firmware/failed_userconf.txt says why; answer on its screen, then remove that file",
+        ));
+    }
     if !survey.firmware_mounted {
         return Err(unsuitable(
             format!("/boot/firmware/kernel8.img is not there ({})", survey.system),

@@ -30,6 +30,9 @@ for manager in NetworkManager dhcpcd connman; do
 done
 "#;
 
+/// Prints more of them, about the system below `$system`, started as `$proc` says.
+const FIRST_BOOT: &str = include_str!("survey/first-boot.sh");
+
 /// Facts about the master that decide what modules want of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Survey {
@@ -49,6 +52,10 @@ pub struct Survey {
     pub resolved: bool,
     /// A network manager that must not run beside systemd-networkd.
     pub foreign_manager: Option<String>,
+    /// What still does the work of its image's first boot.
+    pub first_boot: Option<String>,
+    /// The imager's file that makes the user was refused by the board.
+    pub user_failed: bool,
     /// The systems of workers that it holds.
     pub generations: Generations,
     /// Its disks, when it is to move to one of them.
@@ -63,7 +70,11 @@ impl Survey {
     pub fn take(host: &dyn Host, ssd: Option<&Ssd>) -> Result<Self, RemoteError> {
         let disks = ssd.map_or_else(String::new, |ssd| Script::asking(&ssd.disk).survey());
         let generations = generation::Script::asking(&Layout::default()).survey();
-        Ok(Self::parse(&host.run(&format!("{SCRIPT}{generations}{disks}"))?.stdout_text()))
+        Ok(Self::parse(
+            &host
+                .run(&format!("{SCRIPT}system= proc=/proc\n{FIRST_BOOT}{generations}{disks}"))?
+                .stdout_text(),
+        ))
     }
 
     fn parse(text: &str) -> Self {
@@ -79,6 +90,8 @@ impl Survey {
             networkd: fact("networkd").is_some(),
             resolved: fact("resolved").is_some(),
             foreign_manager: fact("manager"),
+            first_boot: fact("first_boot"),
+            user_failed: fact("user_failed").is_some(),
             generations: Generations::parse(&facts),
             disks: Disks::parse(text),
         }
@@ -87,7 +100,9 @@ impl Survey {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::Survey;
+    use feeder_remote::{Host, Local};
+
+    use super::{FIRST_BOOT, Survey};
 
     pub(crate) fn debian() -> Survey {
         Survey::parse(
@@ -102,6 +117,46 @@ pub(crate) mod tests {
         assert!(survey.firmware_mounted);
         assert_eq!(survey.kernel, "6.12.107+deb13-arm64");
         assert_eq!(survey.foreign_manager, None);
+    }
+
+    /// What is left of the first boot of a sample system, on which `script` has worked.
+    fn first_boot(system: &str, script: &str) -> Survey {
+        let guard = tempfile::tempdir().expect("a folder");
+        let dir = guard.path().to_str().expect("UTF-8");
+        let from = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/systems/");
+        let host = Local::new("cluster00");
+        // As it looks on a board, where the boot partition is mounted.
+        let text = host.run(&format!(
+            "set -e; cp -a {from}{system}/root {dir}/system; mkdir -p {dir}/system/boot {dir}/system/run/cloud-init {dir}/proc
+             cp -a {from}{system}/firmware {dir}/system/boot/firmware
+             cp {from}{system}/firmware/cmdline.txt {dir}/proc/cmdline; cd {dir}/system\n{script}\n\
+             system={dir}/system proc={dir}/proc\n{FIRST_BOOT}"
+        ));
+        Survey::parse(&text.expect("the script works").stdout_text())
+    }
+
+    #[test]
+    fn a_first_boot_that_is_not_over_is_seen_by_whatever_does_it() {
+        let by = |system: &str, script: &str| first_boot(system, script).first_boot;
+        assert_eq!(by("bookworm", ""), None);
+        let firstboot =
+            "sed -i 's,$, init=/usr/lib/raspberrypi-sys-mods/firstboot,' ../proc/cmdline";
+        assert_eq!(by("bookworm", firstboot).as_deref(), Some("raspberrypi-sys-mods (firstboot)"));
+        let firstrun = "sed -i 's,$, systemd.run=/boot/firstrun.sh systemd.unit=kernel-command-line.target,' ../proc/cmdline";
+        assert_eq!(by("bookworm", firstrun).as_deref(), Some("the imager's firstrun.sh"));
+        // The words that trixie leaves on the command line for ever are none of it.
+        assert_eq!(by("trixie", ""), None);
+        assert_eq!(by("trixie", "touch run/cloud-init/enabled").as_deref(), Some("cloud-init"));
+        let over = "touch run/cloud-init/enabled run/cloud-init/result.json";
+        assert_eq!(by("trixie", over), None);
+        let preseed = "touch boot/firmware/rpi-preseed.toml";
+        assert_eq!(by("trixie", preseed).as_deref(), Some("rpi-preseed"));
+    }
+
+    #[test]
+    fn a_user_that_was_refused_is_seen() {
+        assert!(first_boot("bookworm", "echo x >boot/firmware/failed_userconf.txt").user_failed);
+        assert!(!first_boot("trixie", "").user_failed);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use camino::Utf8Path;
 use feeder_ui::{Exit, Expected};
 
 use crate::{NotifyAction, Resource, Step};
@@ -10,15 +11,39 @@ use crate::{NotifyAction, Resource, Step};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StepsError {
     /// Two steps want different things of the same path, unit or name.
-    #[error(
-        "{what} is claimed twice with different content: by step `{first}` and by step `{second}`"
-    )]
+    #[error("{what} is claimed twice with different content: by {first} and by {second}")]
     Conflict {
         /// What they disagree about.
         what: String,
-        /// The step that came first.
+        /// The module that came first, with its step.
         first: String,
         /// The other one; may be the same.
+        second: String,
+    },
+    /// Something is wanted in a folder that somebody else wants to be something else, or not to be there.
+    #[error(
+        "{inner}, which {second} wants, cannot be below {outer}, which {first} wants to be {kind}"
+    )]
+    Below {
+        /// The upper path.
+        outer: String,
+        /// What is wanted there.
+        kind: &'static str,
+        /// The lower path.
+        inner: String,
+        /// Who claims the upper path.
+        first: String,
+        /// Who claims the lower one.
+        second: String,
+    },
+    /// A unit that is restarted and must not run.
+    #[error("{unit} is masked by {first} and restarted by {second}")]
+    Masked {
+        /// The unit.
+        unit: String,
+        /// Who does not want it.
+        first: String,
+        /// Who wants it.
         second: String,
     },
     /// Two steps of one name.
@@ -71,7 +96,7 @@ pub(crate) fn check(steps: &[Step]) -> Result<Vec<Step>, StepsError> {
     }
     let mut ordered = order(steps)?;
     // What two things may not share: a path, whatever is wanted there; a name of one kind.
-    let mut owners: BTreeMap<String, (Resource, String)> = BTreeMap::new();
+    let mut owners: BTreeMap<String, (Resource, Owner)> = BTreeMap::new();
     let mut seen: BTreeSet<String> = BTreeSet::new();
     for step in &mut ordered {
         let mut waits_for = Vec::new();
@@ -82,19 +107,20 @@ pub(crate) fn check(steps: &[Step]) -> Result<Vec<Step>, StepsError> {
             match owners.get(&key) {
                 Some((same, owner)) if *same == resource => {
                     // Whoever wants it too depends on the step that brings it.
-                    waits_for.push(owner.clone());
+                    waits_for.push(owner.step.clone());
                 }
                 Some((_, owner)) => {
                     return Err(StepsError::Conflict {
                         what: resource.path().map_or_else(|| resource.id().0, ToString::to_string),
-                        first: owner.clone(),
-                        second: step.name.clone(),
+                        first: owner.called(),
+                        second: called(&step.module, &step.name),
                     });
                 }
                 None => {
                     seen.insert(resource.id().0);
                     seen.extend(resource.path().map(ToString::to_string));
-                    owners.insert(key, (resource.clone(), step.name.clone()));
+                    let owner = Owner { module: step.module.clone(), step: step.name.clone() };
+                    owners.insert(key, (resource.clone(), owner));
                     kept.push(resource);
                 }
             }
@@ -111,7 +137,80 @@ pub(crate) fn check(steps: &[Step]) -> Result<Vec<Step>, StepsError> {
             return Err(StepsError::UnknownSource { step: step.name.clone(), on: on.clone() });
         }
     }
+    below(&owners)?;
+    masked(&owners, &ordered)?;
     Ok(ordered)
+}
+
+/// Who claims something.
+struct Owner {
+    module: String,
+    step: String,
+}
+
+impl Owner {
+    fn called(&self) -> String {
+        called(&self.module, &self.step)
+    }
+}
+
+/// A module, and its step when that is another word.
+fn called(module: &str, step: &str) -> String {
+    if module == step {
+        format!("module `{module}`")
+    } else {
+        format!("module `{module}` (step `{step}`)")
+    }
+}
+
+/// Nothing is wanted below a path that is to be no folder.
+fn below(owners: &BTreeMap<String, (Resource, Owner)>) -> Result<(), StepsError> {
+    let claims: BTreeMap<&Utf8Path, &(Resource, Owner)> =
+        owners.values().filter_map(|claim| Some((claim.0.path()?, claim))).collect();
+    for (path, (inner, second)) in &claims {
+        // Nothing may well be wanted where nothing is.
+        if matches!(inner, Resource::Absent(_)) {
+            continue;
+        }
+        for outer in path.ancestors().skip(1) {
+            let Some((resource, first)) = claims.get(outer) else { continue };
+            let kind = match resource {
+                Resource::File(_) => "a file",
+                Resource::Absent(_) => "absent",
+                // A link may lead to a folder.
+                _ => continue,
+            };
+            return Err(StepsError::Below {
+                outer: outer.to_string(),
+                kind,
+                inner: path.to_string(),
+                first: first.called(),
+                second: second.called(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// No unit is restarted that is masked.
+fn masked(owners: &BTreeMap<String, (Resource, Owner)>, steps: &[Step]) -> Result<(), StepsError> {
+    for step in steps {
+        for notify in &step.notify {
+            let (NotifyAction::Restart(unit) | NotifyAction::Reload(unit)) = &notify.action else {
+                continue;
+            };
+            if let Some((Resource::Unit(wanted), owner)) = owners.get(&format!("unit:{unit}"))
+                && wanted.masked == Some(true)
+            {
+                return Err(StepsError::Masked {
+                    unit: unit.clone(),
+                    first: owner.called(),
+                    second: called(&step.module, &step.name),
+                });
+            }
+        }
+    }
+    Ok(())
 }
 
 fn order(steps: &[Step]) -> Result<Vec<Step>, StepsError> {
@@ -257,6 +356,42 @@ mod tests {
             Step::new("b").with(Unit::new("x.service").inactive()),
         ];
         assert!(matches!(check(&units), Err(StepsError::Conflict { .. })));
+    }
+
+    #[test]
+    fn what_cannot_be_below_another_thing_is_named_with_both_modules() {
+        let of = |first: Resource, second: Resource| {
+            let steps =
+                [Step::new("nfs").with(first), Step::new("boot").named("boot-tree").with(second)];
+            check(&steps).map(drop).map_err(|error| error.to_string())
+        };
+        let said = [
+            of(File::new("/etc/x", "").into(), File::new("/etc/x/y", "").into()),
+            of(crate::Absent::tree("/srv/old").into(), Directory::new("/srv/old/a/b").into()),
+        ];
+        let said: Vec<String> = said.into_iter().map(Result::unwrap_err).collect();
+        insta::assert_snapshot!(said.join("\n"));
+        assert_eq!(of(Directory::new("/etc/x").into(), File::new("/etc/x/y", "").into()), Ok(()));
+        assert_eq!(
+            of(Symlink::new("/etc/x", "z").into(), File::new("/etc/x/y", "").into()),
+            Ok(())
+        );
+        assert_eq!(
+            of(crate::Absent::tree("/srv/old").into(), crate::Absent::new("/srv/old/a").into()),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn a_unit_that_is_masked_is_restarted_by_nobody() {
+        let steps = [
+            Step::new("quiet").with(Unit::new("x.service").masked()),
+            Step::new("loud")
+                .with(File::new("/etc/x", ""))
+                .notify(Notify::restart("x.service").when(["/etc/x"])),
+        ];
+        let error = check(&steps).unwrap_err().to_string();
+        assert_eq!(error, "x.service is masked by module `quiet` and restarted by module `loud`");
     }
 
     #[test]
