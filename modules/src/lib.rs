@@ -26,6 +26,11 @@ mod swarm;
 mod template;
 mod workers;
 
+/// What the docs say about modules of one's own compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/own-module.md")]
+struct OwnModule;
+
 pub use access::{Access, Patience};
 pub use error::ProvisionError;
 pub use generation::{Boots, Generation, Generations, Source, Use, Uses, Wanted, generation_of};

@@ -34,7 +34,7 @@ done
 const FIRST_BOOT: &str = include_str!("survey/first-boot.sh");
 
 /// Facts about the master that decide what modules want of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Survey {
     /// `uname -r`.
     pub kernel: String,
