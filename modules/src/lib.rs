@@ -5,6 +5,7 @@
 //! records what workers will be known by. Adding a module means a folder here and a line in [`MODULES`].
 
 mod access;
+mod base;
 mod boot_server;
 mod docker;
 mod error;
@@ -19,6 +20,7 @@ mod nfs;
 mod part;
 mod provision;
 mod registry;
+mod share;
 mod ssd;
 mod ssd_boot;
 mod survey;

@@ -5,8 +5,8 @@ use feeder_plan::Step;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Boots, Layout, Survey, Wanted, boot_server, docker, generation, network, nfs, registry,
-    ssd_boot, workers,
+    Boots, Layout, Survey, Wanted, base, boot_server, docker, generation, network, nfs, registry,
+    share, ssd_boot, workers,
 };
 
 /// What modules look at.
@@ -68,7 +68,7 @@ pub struct Part {
     /// Steps that must be done before packages are installed, since installing starts services.
     pub before_packages: Vec<Step>,
     /// Debian packages; those of all modules are installed in one go.
-    pub packages: Vec<&'static str>,
+    pub packages: Vec<String>,
     /// Everything else.
     pub steps: Vec<Step>,
     /// What is to be done in every new generation, each a POSIX script with `$root` set to its root file system. It may run in a clone
@@ -83,6 +83,8 @@ pub type Module = fn(&Site<'_>) -> Part;
 /// All modules, in the order in which they are applied; what workers run is made of what they put into it.
 pub static MODULES: &[Module] = &[
     network::part,
+    base::part,
+    share::part,
     nfs::part,
     workers::part,
     boot_server::part,

@@ -7,7 +7,8 @@ use feeder_plan::{ApplyEvent, HostPlan, Mode, Report, Step, StepPlan, apply, gat
 use feeder_remote::{Host, POWER_OFF, REBOOT, RemoteError, Ssh, later, wait_until_reachable};
 
 use crate::{
-    Access, Disk, Layout, MODULES, Module, ProvisionError, Site, Survey, docker, known_hosts,
+    Access, Disk, Layout, MODULES, Module, ProvisionError, Site, Survey, base, docker, generation,
+    known_hosts,
     lock::Lock,
     network,
     ssd_boot::{self, Script, Way},
@@ -60,13 +61,19 @@ pub fn steps(site: &Site<'_>) -> Vec<Step> {
     let mut steps = Vec::new();
     for part in &parts {
         steps.extend(part.before_packages.iter().cloned());
-        packages = packages.packages(part.packages.iter().copied());
+        packages = packages.packages(part.packages.iter().cloned());
     }
     for step in &steps {
         packages = packages.after(&step.name);
     }
     steps.push(packages);
-    for mut step in parts.into_iter().flat_map(|part| part.steps) {
+    let all: Vec<Step> = parts.into_iter().flat_map(|part| part.steps).collect();
+    let has_base = all.iter().any(|step| step.name == base::NAME);
+    for mut step in all {
+        // What workers run is a clone of a master that has what all nodes have in common.
+        if has_base && step.name == generation::NAME {
+            step.after.push(base::NAME.to_owned());
+        }
         // Addresses come before packages are fetched; everything else needs them.
         if step.name == network::NAME {
             steps.insert(0, step);

@@ -9,11 +9,14 @@ use toml::de::DeTable;
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::read::{self, Fields};
 use crate::syntax::Syntax;
-use crate::value::{Invalid, address, name_server, subnet, upstream, user_name};
+use crate::value::{
+    Invalid, address, folder, locale, name_server, package, public_key, subnet, time_zone,
+    upstream, user_name,
+};
 use crate::{
-    Availability, Board, ByteSize, Cluster, DhcpMode, DiskId, Docker, FileSystem, MacAddr, Master,
-    Network, NodeLabel, NodeName, Parsed, Registry, SdCard, Serial, Ssd, Swarm, Worker, rules,
-    schema,
+    Availability, Board, ByteSize, Cluster, DhcpMode, DiskId, Docker, FileSystem, Journal, MacAddr,
+    Master, Network, NodeLabel, NodeName, Parsed, Registry, SdCard, Serial, Share, Ssd, Swarm,
+    System, Worker, rules, schema,
 };
 
 /// What a file says, as far as it could be read: a value that is wrong or absent is None, so that the rest is still checked.
@@ -27,9 +30,25 @@ pub(crate) struct Draft {
     pub(crate) master: Option<DraftMaster>,
     pub(crate) workers: Vec<DraftWorker>,
     /// None when there is no such section, as for the others that may be absent.
+    pub(crate) system: Option<DraftSystem>,
+    pub(crate) share: Option<DraftShare>,
     pub(crate) docker: Option<DraftDocker>,
     pub(crate) swarm: Option<DraftSwarm>,
     pub(crate) registry: Option<DraftRegistry>,
+}
+
+/// Each None when it is not given, or wrong.
+pub(crate) struct DraftSystem {
+    pub(crate) packages: Option<Vec<Spanned<String>>>,
+    pub(crate) time_zone: Option<Spanned<String>>,
+    pub(crate) locale: Option<Spanned<String>>,
+    pub(crate) journal: Option<Spanned<Journal>>,
+    pub(crate) groups: Option<Vec<Spanned<String>>>,
+    pub(crate) authorized_keys: Option<Vec<Spanned<String>>>,
+}
+
+pub(crate) struct DraftShare {
+    pub(crate) folder: Option<Spanned<String>>,
 }
 
 pub(crate) struct DraftRegistry {
@@ -106,6 +125,16 @@ fn read<'t>(root: &'t DeTable<'t>, end: usize, problems: &mut Vec<Diagnostic>) -
         read::single(root, &schema::MASTER, end, problems).map(|fields| master(&fields, problems));
     let workers = read::repeated(root, &schema::WORKER, problems);
     draft.workers = workers.iter().map(|fields| worker(fields, problems)).collect();
+    draft.system = read::optional(root, &schema::SYSTEM, problems).map(|fields| DraftSystem {
+        packages: fields.texts("packages", package, problems),
+        time_zone: fields.text("time-zone", time_zone, problems),
+        locale: fields.text("locale", locale, problems),
+        journal: fields.text("journal", str::parse, problems),
+        groups: fields.texts("groups", user_name, problems),
+        authorized_keys: fields.texts("authorized-keys", public_key, problems),
+    });
+    draft.share = read::optional(root, &schema::SHARE, problems)
+        .map(|fields| DraftShare { folder: fields.text("folder", folder, problems) });
     draft.docker =
         read::optional(root, &schema::DOCKER, problems).map(|fields| docker(&fields, problems));
     draft.swarm = read::optional(root, &schema::SWARM, problems).map(|fields| DraftSwarm {
@@ -185,7 +214,13 @@ impl Draft {
             Some(registry) => Some(Registry { upstream: registry.upstream?.into_inner() }),
             None => None,
         };
+        let share = match self.share {
+            Some(share) => Some(Share { folder: share.folder?.into_inner() }),
+            None => None,
+        };
         Some(Cluster {
+            system: self.system.map(DraftSystem::finish).unwrap_or_default(),
+            share,
             docker,
             swarm,
             registry,
@@ -209,6 +244,19 @@ impl Draft {
             },
             workers: self.workers.into_iter().map(DraftWorker::finish).collect::<Option<_>>()?,
         })
+    }
+}
+
+impl DraftSystem {
+    fn finish(self) -> System {
+        System {
+            packages: plain(self.packages),
+            time_zone: self.time_zone.map(Spanned::into_inner),
+            locale: self.locale.map(Spanned::into_inner),
+            journal: self.journal.map(Spanned::into_inner),
+            groups: plain(self.groups),
+            authorized_keys: plain(self.authorized_keys),
+        }
     }
 }
 

@@ -20,10 +20,12 @@ mod value;
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Position, Severity};
 pub use error::LoadError;
 pub use ipnet::Ipv4Net;
-pub use model::{Cluster, Docker, Master, Network, Node, Registry, Ssd, Swarm, Worker};
+pub use model::{
+    Cluster, Docker, Master, Network, Node, Registry, Share, Ssd, Swarm, System, Worker,
+};
 pub use value::{
-    Availability, Board, ByteSize, DhcpMode, DiskId, FileSystem, Invalid, MacAddr, NodeLabel,
-    NodeName, SdCard, Serial,
+    Availability, Board, ByteSize, DhcpMode, DiskId, FileSystem, Invalid, Journal, MacAddr,
+    NodeLabel, NodeName, SdCard, Serial,
 };
 
 use camino::Utf8Path;

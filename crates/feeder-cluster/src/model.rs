@@ -7,8 +7,8 @@ use ipnet::Ipv4Net;
 use serde::Serialize;
 
 use crate::{
-    Availability, Board, ByteSize, DhcpMode, DiskId, FileSystem, MacAddr, NodeLabel, NodeName,
-    SdCard, Serial,
+    Availability, Board, ByteSize, DhcpMode, DiskId, FileSystem, Journal, MacAddr, NodeLabel,
+    NodeName, SdCard, Serial,
 };
 
 /// A whole cluster. Names, MAC addresses, serials and addresses are each unique in it.
@@ -22,6 +22,12 @@ pub struct Cluster {
     pub master: Master,
     /// The nodes without, in the order of the file. May be empty.
     pub workers: Vec<Worker>,
+    /// What the systems of all nodes have in common.
+    #[serde(skip_serializing_if = "System::is_empty")]
+    pub system: System,
+    /// The folder that all nodes share, if they do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share: Option<Share>,
     /// How Docker runs on all nodes, if it does. It does where there is a swarm or a registry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub docker: Option<Docker>,
@@ -31,6 +37,45 @@ pub struct Cluster {
     /// The registry on the master, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registry: Option<Registry>,
+}
+
+/// What the systems of all nodes have in common. What is not said is left as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct System {
+    /// Debian packages.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<String>,
+    /// The time zone, by its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// The locale, in UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locale: Option<String>,
+    /// Where journals are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal: Option<Journal>,
+    /// Groups in which the user is, beside those of the image.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+    /// Public keys with which one can log in as the user, beside those of the image.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub authorized_keys: Vec<String>,
+}
+
+impl System {
+    /// Nothing is said.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A folder on the master that all nodes mount in the same place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Share {
+    /// Its path, below `/srv`.
+    pub folder: String,
 }
 
 /// A registry and a cache of images.

@@ -3,7 +3,7 @@
 //! The reader refuses what is not listed here and takes presence and defaults from here; the page for people and the JSON Schema for
 //! editors are made from it ([`crate::describe`]).
 
-use crate::{Availability, Board, DhcpMode, FileSystem, SdCard};
+use crate::{Availability, Board, DhcpMode, FileSystem, Journal, SdCard};
 
 /// A table of the file.
 #[derive(Debug, Clone, Copy)]
@@ -304,6 +304,78 @@ pub const WORKER: Section = Section {
     ],
 };
 
+/// `[system]`
+pub const SYSTEM: Section = Section {
+    name: "system",
+    occurs: Occurs::AtMostOnce,
+    doc: "What the systems of all nodes have in common. What is not said is left as the image has it. Workers get it with \
+          a new generation, which they boot at their next start ([modules/src/base](../modules/src/base/README.md)).",
+    keys: &[
+        Key {
+            name: "packages",
+            kind: Kind::Texts,
+            presence: Optional("none"),
+            shape: Like(r"^[a-z0-9][a-z0-9+.-]+$"),
+            example: r#"["vim", "htop"]"#,
+            doc: "an array of Debian packages that are installed on all nodes.",
+        },
+        text(
+            "time-zone",
+            Optional("as the image has it"),
+            Like(r"^[A-Za-z0-9][A-Za-z0-9_+-]*(/[A-Za-z0-9][A-Za-z0-9_+-]*)*$"),
+            r#""Europe/Berlin""#,
+            "the time zone, by its name below `/usr/share/zoneinfo`.",
+        ),
+        text(
+            "locale",
+            Optional("as the image has it"),
+            Like(r"^[A-Za-z][A-Za-z_@]*\.UTF-8$"),
+            r#""de_DE.UTF-8""#,
+            "the locale of programs that are started without another one. It is generated where that is needed.",
+        ),
+        text(
+            "journal",
+            Optional("as the image has it"),
+            OneOf(&[Journal::Persistent.as_str(), Journal::Volatile.as_str()]),
+            r#""persistent""#,
+            "where journals are kept: `persistent` on the disk, at most 64 MiB, or `volatile` in memory. A worker's \
+             disk is its state image.",
+        ),
+        Key {
+            name: "groups",
+            kind: Kind::Texts,
+            presence: Optional("none"),
+            shape: Like(r"^[a-z_][a-z0-9_-]{0,31}$"),
+            example: r#"["sudo", "video"]"#,
+            doc: "an array of groups in which the user of `[master]` is on all nodes, beside those of the image. One \
+                  that is not there is made.",
+        },
+        Key {
+            name: "authorized-keys",
+            kind: Kind::Texts,
+            presence: Optional("none"),
+            shape: Like(r"^(ssh|ecdsa|sk)-[^']+$"),
+            example: r#"["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJlOVLmDiCJHTEhTFkUUlMYQPQ9FQwQyDn0VI0zVdVvL me"]"#,
+            doc: "an array of public keys with which one can log in as that user on all nodes, beside those that are \
+                  there. One that is taken out of here stays where it is.",
+        },
+    ],
+};
+
+/// `[share]`
+pub const SHARE: Section = Section {
+    name: "share",
+    occurs: Occurs::AtMostOnce,
+    doc: "With this section a folder of the master is mounted, for reading and writing, in the same place on all workers.",
+    keys: &[text(
+        "folder",
+        Default("/srv/share"),
+        Like(r"^/srv/[A-Za-z0-9][A-Za-z0-9_./-]*$"),
+        r#""/srv/share""#,
+        "its path, below `/srv`. It belongs to the user of `[master]`; root of a worker is nobody there.",
+    )],
+};
+
 /// `[docker]`
 pub const DOCKER: Section = Section {
     name: "docker",
@@ -371,5 +443,5 @@ pub const REGISTRY: Section = Section {
 };
 
 /// The sections in the order in which they are documented.
-pub const SECTIONS: [&Section; 8] =
-    [&CLUSTER, &NETWORK, &MASTER, &SSD, &WORKER, &DOCKER, &SWARM, &REGISTRY];
+pub const SECTIONS: [&Section; 10] =
+    [&CLUSTER, &NETWORK, &MASTER, &SSD, &WORKER, &SYSTEM, &SHARE, &DOCKER, &SWARM, &REGISTRY];

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use feeder_cluster::{
     Availability, Board, ByteSize, Cluster, DhcpMode, Docker, FileSystem, Ipv4Net, MacAddr, Master,
-    Network, NodeLabel, NodeName, SdCard, Serial, Severity, Ssd, Swarm, Worker, parse,
+    Network, NodeLabel, NodeName, SdCard, Serial, Severity, Ssd, Swarm, System, Worker, parse,
 };
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -109,6 +109,8 @@ fn cluster() -> impl Strategy<Value = Cluster> {
                 network: Network { subnet, gateway, dns, dhcp: DhcpMode::Proxy },
                 master,
                 workers,
+                system: System::default(),
+                share: None,
                 docker,
                 swarm,
                 registry: None,

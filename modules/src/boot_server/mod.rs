@@ -82,7 +82,7 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
     };
     Part {
         before_packages: vec![before],
-        packages: vec!["dnsmasq"],
+        packages: vec!["dnsmasq".to_owned()],
         steps: vec![step],
         ..Part::default()
     }

@@ -87,7 +87,7 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
         .notify(Notify::restart("docker.service").when([CONFIG]));
     Part {
         before_packages: vec![before],
-        packages: PACKAGES.to_vec(),
+        packages: PACKAGES.map(str::to_owned).to_vec(),
         steps: vec![step],
         ..Part::default()
     }

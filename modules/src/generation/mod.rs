@@ -21,7 +21,7 @@ pub(crate) const KERNEL: &str = "kernel8.img";
 pub(crate) const INITRAMFS: &str = "initramfs8";
 
 /// What every worker needs, beside what other modules put into a generation.
-const PACKAGES: &[&str] = &["nfs-common"];
+const PACKAGES: [&str; 1] = ["nfs-common"];
 
 /// Makes the generation that workers are to boot, when there is none of that number.
 fn made(site: &Site<'_>) -> Task {
@@ -56,7 +56,7 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
         .with(Directory::new(site.layout.generations()))
         .with(made(site))
         .with(active(site));
-    Part { packages: PACKAGES.to_vec(), steps: vec![step], ..Part::default() }
+    Part { packages: PACKAGES.map(str::to_owned).to_vec(), steps: vec![step], ..Part::default() }
 }
 
 #[cfg(test)]

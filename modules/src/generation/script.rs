@@ -33,12 +33,12 @@ const MASKED: &[&str] = &[
     "apt-daily.timer",
     "dhcpcd.service",
     "dnsmasq.service",
-    crate::registry::UNITS[0],
+    crate::registry::UNIT,
     "dphys-swapfile.service",
     "dpkg-db-backup.timer",
     "e2scrub_all.timer",
     "e2scrub_reap.service",
-    crate::registry::UNITS[1],
+    crate::registry::CACHE_UNIT,
     "fsidd.service",
     "fstrim.timer",
     "man-db.timer",
@@ -86,7 +86,7 @@ pub(crate) struct Script {
     /// What modules want of a generation.
     pub(crate) wanted: String,
     /// Packages that modules want, in a copy that is upgraded.
-    pub(crate) packages: Vec<&'static str>,
+    pub(crate) packages: Vec<String>,
     /// What modules do to the copy.
     pub(crate) prepare: Vec<String>,
     /// Name servers of workers.
@@ -229,10 +229,10 @@ fn device_tree(board: Board) -> &'static str {
 }
 
 /// What all modules put into a generation: packages, sorted, and scripts.
-fn contributions(site: &Site<'_>) -> (Vec<&'static str>, Vec<String>) {
+fn contributions(site: &Site<'_>) -> (Vec<String>, Vec<String>) {
     let parts: Vec<Part> = site.modules.iter().map(|module| module(site)).collect();
-    let packages = parts.iter().flat_map(|part| &part.packages);
-    let mut packages: Vec<&str> = packages.chain(PACKAGES).copied().collect();
+    let packages = parts.iter().flat_map(|part| part.packages.iter().cloned());
+    let mut packages: Vec<String> = packages.chain(PACKAGES.map(str::to_owned)).collect();
     packages.sort_unstable();
     packages.dedup();
     (packages, parts.into_iter().flat_map(|part| part.in_generation).collect())

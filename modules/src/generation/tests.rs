@@ -62,7 +62,7 @@ impl Bench {
             firmware: dir.join("system/firmware").into_string(),
             rmtab: dir.join("rmtab").into_string(),
             wanted: "w1".into(),
-            packages: vec!["nfs-common"],
+            packages: vec!["nfs-common".into()],
             prepare: vec!["echo Europe/Berlin >\"$root/etc/timezone\"".into()],
             dns: vec!["192.168.10.1".into(), "9.9.9.9".into()],
             boards: vec!["3-b-plus"],
@@ -354,7 +354,7 @@ fn what_modules_want_has_one_digest_whatever_the_number() {
         let mut cluster = site.cluster.clone();
         cluster.network.dns.push([9, 9, 9, 9].into());
         assert_ne!(Site::new(&cluster, site.survey, site.layout, site.modules).wanted, wanted);
-        let fewer = &site.modules[..site.modules.len() - 2];
+        let fewer = &site.modules[..0];
         assert_ne!(Site::new(site.cluster, site.survey, site.layout, fewer).wanted, wanted);
     });
 }

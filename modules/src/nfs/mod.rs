@@ -19,6 +19,8 @@ fn exports(site: &Site<'_>) -> String {
         .collect();
     let addresses: Vec<String> =
         site.cluster.workers.iter().map(|worker| worker.address.to_string()).collect();
+    let share = crate::share::export(site).filter(|(_, addresses)| !addresses.is_empty());
+    let share = share.map(|(path, addresses)| context! { path, addresses });
     let generations = if addresses.is_empty() {
         vec![]
     } else {
@@ -26,7 +28,7 @@ fn exports(site: &Site<'_>) -> String {
         let root = |number| site.layout.generation_root(number).into_string();
         exported.map(|number| context! { path => root(number), addresses => &addresses }).collect()
     };
-    render(include_str!("exports.j2"), &context! { generations, workers })
+    render(include_str!("exports.j2"), &context! { generations, share, workers })
 }
 
 fn export_again() -> Notify {
@@ -43,6 +45,9 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
         .title("exports")
         .with(Directory::new(site.layout.base().join("state")).mode(0o711))
         .after(crate::generation::NAME);
+    if site.cluster.share.is_some() {
+        step = step.after(crate::share::NAME);
+    }
     // exportfs warns about folders that are not there, so they come first.
     for worker in &site.cluster.workers {
         step = step.with(Directory::new(site.layout.state(worker)).mode(0o700));
@@ -51,7 +56,7 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
         .with_all(exported(site).resources)
         .with(Unit::new("nfs-server.service").enabled().active())
         .notify(export_again());
-    Part { packages: vec!["nfs-kernel-server"], steps: vec![step], ..Part::default() }
+    Part { packages: vec!["nfs-kernel-server".to_owned()], steps: vec![step], ..Part::default() }
 }
 
 #[cfg(test)]

@@ -133,7 +133,7 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
             CACHE_UNIT_FILE,
             CERTIFICATES_TASK,
         ]));
-    Part { packages: PACKAGES.to_vec(), steps: vec![step], ..Part::default() }
+    Part { packages: PACKAGES.map(str::to_owned).to_vec(), steps: vec![step], ..Part::default() }
 }
 
 #[cfg(test)]

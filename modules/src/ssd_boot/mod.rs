@@ -135,6 +135,7 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
     if ssd.file_system == feeder_cluster::FileSystem::F2fs {
         packages.push("f2fs-tools");
     }
+    let packages = packages.into_iter().map(str::to_owned).collect();
     let last = move_step(site).map(|step| step.after(NAME));
     Part { packages, steps: [step].into_iter().chain(last).collect(), ..Part::default() }
 }

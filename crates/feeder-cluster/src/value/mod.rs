@@ -8,6 +8,7 @@ mod mac;
 mod name;
 mod serial;
 mod size;
+mod system;
 mod upstream;
 
 pub(crate) use address::{address, name_server, subnet};
@@ -19,6 +20,8 @@ pub use name::NodeName;
 pub(crate) use name::user_name;
 pub use serial::Serial;
 pub use size::ByteSize;
+pub use system::Journal;
+pub(crate) use system::{folder, locale, package, public_key, time_zone};
 pub(crate) use upstream::upstream;
 
 /// A value that cannot be what it should be.
@@ -70,6 +73,7 @@ serialize_as_text!(
     DhcpMode,
     DiskId,
     FileSystem,
+    Journal,
     MacAddr,
     NodeLabel,
     NodeName,
