@@ -27,6 +27,23 @@ WantedBy=multi-user.target
 UNIT
 ln -s ../broken.service .3.partial/root/etc/systemd/system/multi-user.target.wants/
 mv .3.partial 3";
+/// Behind the sample's last worker: what all nodes are to have in common from then on.
+const COMMON: &str = "[system]
+packages = [\"less\"]
+time-zone = \"Europe/Berlin\"
+locale = \"C.UTF-8\"
+journal = \"persistent\"
+groups = [\"video\", \"lab\"]
+authorized-keys = [\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJlOVLmDiCJHTEhTFkUUlMYQPQ9FQwQyDn0VI0zVdVvL second\"]
+[share]
+";
+/// The same on every node.
+const HAVE: &str = "cat /etc/timezone; readlink /etc/localtime; cat /etc/locale.conf
+id -nG pi | tr ' ' '\\n' | grep -c -x -e video -e lab
+grep -c second /home/pi/.ssh/authorized_keys
+systemctl show -p ActiveState --value systemd-journald.service
+ls -d /var/log/journal/*/ | wc -l";
+const HAD: &str = "Europe/Berlin\n/usr/share/zoneinfo/Europe/Berlin\nLANG=C.UTF-8\n2\n1\nactive\n1";
 const ACTIVE: &str = "tail -n 1 /srv/feeder/generations/active";
 
 fn generations(lab: &mut Lab) -> Verdict {
@@ -68,5 +85,22 @@ fn generations(lab: &mut Lab) -> Verdict {
         worker.fetched_generation(lab, FIRST)?;
         worker.runs_from_generation(FIRST)
     })?;
-    lab.step("provision again", |lab| lab.provision().finds_nothing_to_do())
+    lab.step("provision again", |lab| lab.provision().finds_nothing_to_do())?;
+    lab.step("what all nodes have in common makes a new generation", |lab| {
+        lab.provision().with(COMMON).applies_changes()?;
+        lab.master().says(ACTIVE, "3")?;
+        lab.master().says(HAVE, HAD)?;
+        worker.runs_from_generation(FIRST)
+    })?;
+    lab.step("which a worker has after its next start, and the folder that all share", |lab| {
+        worker.cut_power()?.power_on()?.until_ssh()?;
+        worker.runs_from_generation(THIRD)?;
+        worker.says(HAVE, HAD)?;
+        worker
+            .run("set -e; cd /srv/share; sudo -u pi sh -c 'umask 002; echo from a worker >note'")?;
+        lab.master().says("cat /srv/share/note; stat -c %U /srv/share/note", "from a worker\npi")
+    })?;
+    lab.step("provision finds nothing to do then", |lab| {
+        lab.provision().with(COMMON).finds_nothing_to_do()
+    })
 }

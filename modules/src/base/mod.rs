@@ -95,7 +95,8 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
     }
     let both = done_on_both(system, &site.cluster.master.user);
     let mut packages = system.packages.clone();
-    if system.locale.is_some() {
+    // Those of C come with libc.
+    if system.locale.as_ref().is_some_and(|locale| !locale.starts_with("C.")) {
         packages.push("locales".to_owned());
     }
     if system.time_zone.is_some() {
@@ -109,7 +110,10 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
         if journal == Journal::Persistent {
             step = step.with(Directory::new("/var/log/journal"));
         }
-        step = step.notify(Notify::restart("systemd-journald.service").when([JOURNALD]));
+        // A journald that was started with its journal in memory moves it when it is told to.
+        let again = "systemctl restart systemd-journald.service\njournalctl --flush";
+        step =
+            step.notify(Notify::run("journal", "keep the journal there", again).when([JOURNALD]));
         in_generation.push(format!(
             "mkdir -p \"$root{0}\" \"$root/var/log/journal\"\nprintf %s {1} >\"$root{JOURNALD}\"",
             JOURNALD.trim_end_matches("/90-feeder.conf"),
