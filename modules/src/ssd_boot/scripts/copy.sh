@@ -47,15 +47,15 @@ used() { df -B1 --output=used "$1" | tail -n 1 | tr -d ' '; }
 # copied_files: bytes on the mounted copy.
 copied_files() { used "$work/root"; }
 
-# tell_progress COMMAND: what it prints, of the bytes in use; now, and once a second until $ticker is killed. Ends the copy when
+# tell_progress COMMAND [TOTAL]: what it prints, of TOTAL or the bytes in use; now, and once a second until $ticker is killed. Ends the copy when
 # the disk takes nothing any more: what copies would try every file that is left.
 tell_progress() {
-  total=$(used "$source")
-  tell "$("$1" 2>/dev/null)"
+  total=${2-$(used "$source")}
+  tell "$($1 2>/dev/null)"
   # Not to hold the pipe open by which we are read, when it is we who end.
   while sleep 1 >/dev/null 2>&1; do
     [ -b "$device" ] && { ! mountpoint -q "$work/root" || [ -w "$work/root" ]; } || kill "$(cat "$work/copier" 2>/dev/null)" 2>/dev/null || :
-    tell "$("$1" 2>/dev/null)"
+    tell "$($1 2>/dev/null)"
   done &
   ticker=$!
 }
