@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use feeder_cluster::Cluster;
 use feeder_modules::{Access, generation_of};
-use feeder_remote::{Host, Privilege, RemoteError, Ssh};
+use feeder_remote::{Host, Privilege, RemoteError, Ssh, in_parallel};
 
-use crate::{Choice, Target, choose, in_parallel};
+use crate::{Choice, Target, choose};
 
 /// How long a worker that may be off is waited for.
 const GLANCE: Duration = Duration::from_secs(10);

@@ -8,7 +8,7 @@ use std::{
 use feeder_cluster::Cluster;
 use feeder_modules::{Access, Master};
 use feeder_process::interrupt;
-use feeder_remote::RemoteError;
+use feeder_remote::{RemoteError, in_parallel};
 use feeder_ui::Progress;
 use serde::Serialize;
 
@@ -16,7 +16,7 @@ use super::{
     GenerationError,
     health::{Health, asked, workers},
 };
-use crate::{PowerError, Stagger, Target, in_parallel, power::restarted};
+use crate::{PowerError, Stagger, Target, power::restarted};
 
 /// How workers are moved to a generation.
 #[derive(Debug, Clone, PartialEq, Eq)]
