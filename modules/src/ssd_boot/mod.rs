@@ -79,8 +79,7 @@ fn switch(way: Way) -> &'static str {
 }
 
 /// Takes what the trial needed off the card again.
-pub(crate) const AFTER_TRIAL: &str =
-    "rm -f /boot/firmware/tryboot.txt /boot/firmware/feeder-try.txt\nsync -f /boot/firmware\n";
+pub(crate) const AFTER_TRIAL: &str = "rm -f /boot/firmware/tryboot.txt /boot/firmware/feeder-try.txt\nsync -f /boot/firmware\nsync /boot/firmware\n";
 
 /// The last step, by itself.
 pub(crate) fn move_step(site: &Site<'_>) -> Option<Step> {

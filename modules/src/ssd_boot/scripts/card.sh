@@ -10,7 +10,7 @@ aside=$firmware/feeder-sd
 remove_whole() (
   exec 3<"$1"
   rm "$1"
-  sync -f "$firmware"
+  flush_files "$firmware"
 )
 
 # card_leaves: the board goes on from the SSD. At every moment, what decides is whether start*.elf is there: as long as it is,
@@ -22,16 +22,16 @@ card_leaves() {
   for file in "$firmware"/start*.elf; do
     [ ! -f "$file" ] || cp "$file" "$aside/"
   done
-  sync -f "$firmware"
+  flush_files "$firmware"
   for file in "$firmware"/start*.elf; do
     [ ! -f "$file" ] || remove_whole "$file"
   done
-  sync -f "$firmware"
+  flush_files "$firmware"
   for entry in "$firmware"/* "$firmware"/.[!.]*; do
     case ${entry##*/} in bootcode.bin | timeout | feeder-sd) continue ;; esac
     [ ! -e "$entry" ] || mv "$entry" "$aside/"
   done
-  sync -f "$firmware"
+  flush_files "$firmware"
 }
 
 # card_returns: the board starts from the card again; the other way round.
@@ -41,7 +41,7 @@ card_returns() {
     case ${entry##*/} in start*.elf) continue ;; esac
     [ ! -e "$entry" ] || [ -e "$firmware/${entry##*/}" ] || mv "$entry" "$firmware/"
   done
-  sync -f "$firmware"
+  flush_files "$firmware"
   for entry in "$aside"/start*.elf; do
     [ -e "$entry" ] || continue
     [ -e "$firmware/${entry##*/}" ] && cmp -s "$entry" "$firmware/${entry##*/}" && continue
@@ -49,10 +49,10 @@ card_returns() {
     sync "$firmware/feeder.new"
     mv "$firmware/feeder.new" "$firmware/${entry##*/}"
   done
-  sync -f "$firmware"
+  flush_files "$firmware"
   boots "$firmware" || fail "$firmware does not boot any more, and the copy that does is left alone: look into $aside"
   rm -rf "$aside" "$firmware/timeout"
-  sync -f "$firmware"
+  flush_files "$firmware"
 }
 
 # to_the_beginning: an earlier attempt may have gone as far as the switch. First the card boots again, then the SSD does not

@@ -73,6 +73,13 @@ flush() {
   done
 }
 
+# flush_files FOLDER: all of its file system is on the medium. Of a FAT the first of these only hands all to the disk, which may
+# lose what is in its cache or write it in another order; the second has it write its cache, too.
+flush_files() {
+  sync -f "$1"
+  sync "$1"
+}
+
 # find_partitions: has the kernel read the table, and sets $disk_id.
 find_partitions() {
   if [ ! -b "$root_device" ] || [ ! -b "$boot_device" ]; then

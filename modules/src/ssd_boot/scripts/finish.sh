@@ -22,4 +22,4 @@ if [ -n "$old" ] && [ "$(blkid -p -s PTUUID -o value "$card_disk")" = "${old%-*}
   fi
 fi
 rm -rf "$work/card/feeder-sd"
-sync -f "$work/card"
+flush_files "$work/card"

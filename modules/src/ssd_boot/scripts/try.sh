@@ -33,4 +33,4 @@ release
 line=$(cmdline_for <"$firmware/cmdline.txt") || fail "$firmware/cmdline.txt names no root"
 echo "$line panic=10 systemd.mask=dnsmasq.service systemd.mask=nfs-server.service" | write_whole "$firmware/feeder-try.txt"
 { cat "$firmware/config.txt"; printf '\n[all]\ncmdline=feeder-try.txt\n'; } | write_whole "$firmware/tryboot.txt"
-sync -f "$firmware"
+flush_files "$firmware"
