@@ -28,7 +28,7 @@ UNIT
 ln -s ../broken.service .3.partial/root/etc/systemd/system/multi-user.target.wants/
 mv .3.partial 3";
 /// Behind the sample's last worker: what all nodes are to have in common from then on.
-const COMMON: &str = "[system]
+pub(crate) const COMMON: &str = "[system]
 packages = [\"less\"]
 time-zone = \"Europe/Berlin\"
 locale = \"C.UTF-8\"

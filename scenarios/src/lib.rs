@@ -6,6 +6,7 @@ mod generations;
 mod mutations;
 mod netboot;
 mod network_manager;
+mod provision;
 mod sabotage;
 mod ssd_boot;
 mod ssd_crash;
@@ -18,6 +19,7 @@ use feeder_scenario::{Lab, Mutation, Scenario};
 pub static SCENARIOS: &[Scenario<Lab>] = &[
     netboot::NETBOOT,
     sabotage::SABOTAGE,
+    provision::PROVISION,
     generations::GENERATIONS,
     network_manager::NETWORK_MANAGER,
     swarm::SWARM,

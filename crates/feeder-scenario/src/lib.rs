@@ -40,7 +40,9 @@ mod wire;
 pub use clock::{Clock, Reading, RunClock};
 pub use event::{Change, Event, Firmware, PowerEnd, Role, UnitState};
 pub use explain::{Difference, Explained, Explanation, Kind, Recorded, explain, first_difference};
-pub use feeder_lan::{Direction, Fault, FaultId, FaultKind, Probability, RogueDhcpConfig, Traffic};
+pub use feeder_lan::{
+    Direction, Fault, FaultId, FaultKind, Probability, RogueDhcpConfig, Service, Traffic,
+};
 pub use feeder_machine::{Io, IoError, IoFault, Times};
 pub use guests::{Fate, Guest, Guests};
 pub use journal::{Journal, Record};

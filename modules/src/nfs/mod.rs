@@ -9,6 +9,9 @@ pub(crate) const NAME: &str = "nfs";
 
 const EXPORTS: &str = "/etc/exports.d/feeder.exports";
 
+const CONFIG: &str = "/etc/nfs.conf.d/feeder.conf";
+const SERVER: &str = "nfs-server.service";
+
 /// The lines of exports(5).
 fn exports(site: &Site<'_>) -> String {
     let workers: Vec<_> = site
@@ -54,8 +57,10 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
     }
     let step = step
         .with_all(exported(site).resources)
-        .with(Unit::new("nfs-server.service").enabled().active())
-        .notify(export_again());
+        .with(File::new(CONFIG, include_str!("nfs.conf")))
+        .with(Unit::new(SERVER).enabled().active())
+        .notify(export_again())
+        .notify(Notify::restart(SERVER).when([CONFIG]));
     Part { packages: vec!["nfs-kernel-server".to_owned()], steps: vec![step], ..Part::default() }
 }
 

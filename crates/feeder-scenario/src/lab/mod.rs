@@ -19,6 +19,7 @@ mod provision;
 mod recording;
 mod saved;
 mod secrets;
+mod stranger;
 mod unit;
 
 use std::{

@@ -316,8 +316,8 @@ impl Node {
         self.shared.bench.story.power_off(self.name(), end, why);
     }
 
-    /// Whoever is logged in to it learns at once that it has no power any more: waiting for that would prove nothing.
-    fn hang_up(&self) {
+    /// Whoever is logged in to it learns at once that the connection is lost: waiting for that would prove nothing.
+    pub(crate) fn hang_up(&self) {
         let lan = &self.shared.bench.lan;
         let (BootsFrom::Disks { mac } | BootsFrom::Network { mac, .. }) = self.shared.boots_from;
         let at_home = self.bench().cluster.nodes().find(|node| node.name.as_str() == self.name());

@@ -21,6 +21,9 @@ const WITH_MOVE: u64 = 1200;
 /// What provisioning says of a master that it does not find at its new address.
 const NOT_AT_HOME: &str = "did not answer at its new address";
 
+/// What a run says while another one is at work on the host.
+const AT_IT: &str = "another run is applying";
+
 /// A run of `provision`, with what is expected of it.
 #[derive(Debug)]
 pub struct Provision<'a> {
@@ -173,6 +176,51 @@ impl Provision<'_> {
             }
         }
         master.until_ssh().map(drop)
+    }
+
+    /// Whoever provisions loses the connection after every change that is made, which to the master is as if the run were killed, and
+    /// goes on with another run, until one finds nothing to do.
+    ///
+    /// # Errors
+    /// A run failed for another reason, or made a change again that was made.
+    pub fn is_killed_after_every_change(mut self) -> Verdict {
+        let master = self.lab.master();
+        let mut made: Vec<String> = Vec::new();
+        loop {
+            let (mut done, mut again) = (None, None);
+            let mut watch = |event: &ApplyEvent<'_>| {
+                if event.phase != Phase::Done || done.is_some() {
+                    return;
+                }
+                let id = event.change.id.to_string();
+                again = made.contains(&id).then(|| id.clone());
+                done = Some(id);
+                master.hang_up();
+            };
+            let outcome = self.apply(&self.access(), &mut watch);
+            if let Some(id) = again {
+                let what = format!("{id} was made, and the next run made it again");
+                return Err(Failure::product(what).on(master.name()));
+            }
+            match (done, outcome) {
+                (None, Ok(done)) if done.plan.is_empty() => break,
+                // The one that was killed is still at what it began.
+                (None, Err(failure)) if failure.message.contains(AT_IT) => {}
+                (None, outcome) => {
+                    return Err(outcome.err().unwrap_or_else(|| {
+                        Failure::product("a run changed something and did not say what")
+                    }));
+                }
+                (Some(id), _) => made.push(id),
+            }
+            // What a change said, it said at the address that the master keeps.
+            (self.lab.bare, self.lab.first_contact) = (None, None);
+        }
+        if made.is_empty() {
+            return Err(Failure::product("provision found nothing to do"));
+        }
+        self.lab.story().summary(format!("killed {} times", made.len()));
+        Ok(())
     }
 
     /// The master's power fails at a moment, and with it the run. Gives what was copied by then.
