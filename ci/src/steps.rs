@@ -140,6 +140,15 @@ pub fn steps(extent: Extent, tested: Tested) -> Vec<Step> {
         Extent::Full => &sample[..2],
     };
     steps.push(scenario("mutations", "what is broken on purpose is noticed and named", mutations));
+    let crash: &[&'static str] = match extent {
+        Extent::Usual => &["run", "ssd-crash", "--cold"],
+        Extent::Full => &["run", "ssd-crash-all", "--cold"],
+    };
+    steps.push(scenario(
+        "ssd-crash",
+        "wherever a power cut ends the move to an SSD, something boots and fsck mends it",
+        crash,
+    ));
     if extent == Extent::Full {
         steps.push(scenario(
             "ssd-boot",
@@ -147,14 +156,24 @@ pub fn steps(extent: Extent, tested: Tested) -> Vec<Step> {
             &["run", "ssd-boot", "--cold"],
         ));
         steps.push(scenario(
-            "ssd-crash",
-            "wherever a power cut ends that move, something boots and fsck mends it",
-            &["run", "ssd-crash-all", "--cold"],
+            "ssd-pi",
+            "the same on an emulated Pi 3B",
+            &["run", "ssd-boot", "--machine", "raspi3b", "--cold"],
         ));
         steps.push(scenario(
             "ssd-faults",
             "an SSD that fails on the way is named, and the move goes on",
             &["run", "ssd-faults", "--cold"],
+        ));
+        steps.push(scenario(
+            "provision",
+            "provisioning that is killed goes on, and no port is open that need not be",
+            &["run", "provision", "--cold"],
+        ));
+        steps.push(scenario(
+            "swarm",
+            "a swarm forms, breaks and heals by itself",
+            &["run", "swarm", "--cold"],
         ));
         steps.push(scenario(
             "generation",
@@ -199,7 +218,8 @@ mod tests {
                 "build",
                 "netboot",
                 "sabotage",
-                "mutations"
+                "mutations",
+                "ssd-crash"
             ]
         );
         assert_eq!(
@@ -213,9 +233,12 @@ mod tests {
                 "netboot",
                 "sabotage",
                 "mutations",
-                "ssd-boot",
                 "ssd-crash",
+                "ssd-boot",
+                "ssd-pi",
                 "ssd-faults",
+                "provision",
+                "swarm",
                 "generation",
                 "takeover",
                 "soak",

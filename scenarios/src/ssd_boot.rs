@@ -55,6 +55,8 @@ fn ssd_boot(lab: &mut Lab) -> Verdict {
 
 /// Every move begins so.
 pub(crate) fn power_on_beside_ssd(lab: &mut Lab) -> Verdict {
+    // It is the master that this is about.
+    lab.put_master_on_machine();
     let master = lab.master();
     lab.plug_ssd(&master, SSD)?;
     lab.power_on_bare_master().map(drop)

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
@@ -26,9 +26,11 @@ pub(crate) struct Bench {
     pub(crate) lan: Lan,
     /// DHCP servers that should not be there.
     pub(crate) dhcp_servers: Mutex<Vec<RogueDhcp>>,
-    /// The machine under the workers. The master is always on the usual one, which has a disk that can be
-    /// snapshotted and a faster network.
+    /// The machine under the workers. The master is on the usual one, which has a disk that can be snapshotted and a faster
+    /// network, unless this is about the master.
     pub(crate) machine: Profile,
+    /// It is.
+    pub(crate) master_on_machine: AtomicBool,
     /// What `serial0` is called by the kernel on that machine.
     pub(crate) serial0: String,
     /// How much more work the machine makes of everything, against the usual one.
@@ -79,7 +81,8 @@ impl Bench {
 
     /// The QEMU machine under a node.
     pub(crate) fn machine_of(&self, node: &str) -> Profile {
-        if node == self.cluster.master.name.as_str() {
+        let is_master = node == self.cluster.master.name.as_str();
+        if is_master && !self.master_on_machine.load(Ordering::Relaxed) {
             Profile::virt()
         } else {
             self.machine.clone()

@@ -26,7 +26,7 @@ use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
     panic::Location,
-    sync::{Arc, Mutex, atomic::AtomicU32},
+    sync::{Arc, Mutex, atomic::{AtomicBool, AtomicU32, Ordering}},
 };
 
 use camino::Utf8PathBuf;
@@ -133,6 +133,12 @@ impl Lab {
         self.nodes[self.bench.cluster.master.name.as_str()].clone()
     }
 
+    /// From the next time that it has power the master is on the machine that the run is for, as workers are. As a rule it is on
+    /// the usual one, which is faster.
+    pub fn put_master_on_machine(&self) {
+        self.bench.master_on_machine.store(true, Ordering::Relaxed);
+    }
+
     /// A node by its name.
     ///
     /// # Errors
@@ -226,6 +232,8 @@ impl Stage for Lab {
         let Some(machine) = Profile::named(&options.machine) else {
             return Err(Failure::scenario(format!("there is no machine {}", options.machine)));
         };
+        let mut mac = MASTER_MAC;
+        mac[0] = machine.nic.mac_first_byte.unwrap_or(mac[0]);
         let text = sample(&options.machine)?;
         let parsed = feeder_cluster::parse(text, "fixtures/clusters")
             .map_err(|error| Failure::expected("the sample cluster is wrong", &error))?;
@@ -262,7 +270,7 @@ impl Stage for Lab {
         })
         .or_fail(Class::Harness, "cannot start the LAN")?;
 
-        wire::listen(&lan, story, names(&cluster))
+        wire::listen(&lan, story, names(&cluster, mac))
             .or_fail(Class::Harness, "cannot listen to the LAN")?;
 
         let mut forwards = BTreeMap::new();
@@ -270,13 +278,14 @@ impl Stage for Lab {
             let forward = ssh_forward(&lan, node.address)?;
             forwards.insert(node.name.to_string(), forward);
         }
-        tell_members(story, &cluster);
+        tell_members(story, &cluster, mac);
         let slow = options.machine == "raspi3b";
         let bench = Arc::new(Bench {
             story: story.clone(),
             lan,
             dhcp_servers: Mutex::default(),
             machine,
+            master_on_machine: AtomicBool::new(false),
             serial0: "ttyAMA0".to_owned(),
             slowness: if slow { 8 } else { 1 },
             haste: AtomicU32::new(1),
@@ -297,7 +306,7 @@ impl Stage for Lab {
         let mut nodes = BTreeMap::new();
         let master = &bench.cluster.master;
         let card = overlay(&prefix.live, master.name.as_str(), &images.disk, DiskFormat::Raw)?;
-        let sd = BootsFrom::Disks { mac: MASTER_MAC };
+        let sd = BootsFrom::Disks { mac };
         nodes.insert(
             master.name.to_string(),
             Node::new(bench.clone(), master.name.as_str(), master.board, sd, Some(card))?,
@@ -366,10 +375,10 @@ fn sample(machine: &str) -> Verdict<&'static str> {
 }
 
 /// Who is who on the LAN before anybody has said a word.
-fn names(cluster: &Cluster) -> wire::Decoder {
+fn names(cluster: &Cluster, master: [u8; 6]) -> wire::Decoder {
     let mut decoder = wire::Decoder::default();
     decoder.knows("router", None, cluster.network.gateway);
-    decoder.knows(cluster.master.name.as_str(), Some(MASTER_MAC), cluster.master.address);
+    decoder.knows(cluster.master.name.as_str(), Some(master), cluster.master.address);
     for worker in &cluster.workers {
         decoder.knows(worker.name.as_str(), Some(worker.mac.octets()), worker.address);
     }
@@ -377,12 +386,12 @@ fn names(cluster: &Cluster) -> wire::Decoder {
 }
 
 /// Writes down who is on the LAN.
-fn tell_members(story: &Story, cluster: &Cluster) {
+fn tell_members(story: &Story, cluster: &Cluster, mac: [u8; 6]) {
     let address = cluster.network.gateway;
     let router = Event::Member { role: Role::Router, board: None, mac: None, address };
     story.emit(Some("router"), router);
     let master = &cluster.master;
-    let master = (Role::Master, &master.name, master.board, MASTER_MAC, master.address);
+    let master = (Role::Master, &master.name, master.board, mac, master.address);
     let workers = cluster.workers.iter();
     let workers = workers.map(|w| (Role::Worker, &w.name, w.board, w.mac.octets(), w.address));
     for (role, name, board, mac, address) in std::iter::once(master).chain(workers) {
