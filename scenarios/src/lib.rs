@@ -7,6 +7,7 @@ mod mutations;
 mod netboot;
 mod network_manager;
 mod provision;
+mod raspberry_pi_os;
 mod sabotage;
 mod ssd_boot;
 mod ssd_crash;
@@ -22,6 +23,7 @@ pub static SCENARIOS: &[Scenario<Lab>] = &[
     provision::PROVISION,
     generations::GENERATIONS,
     network_manager::NETWORK_MANAGER,
+    raspberry_pi_os::RASPBERRY_PI_OS,
     swarm::SWARM,
     ssd_boot::SSD_BOOT,
     ssd_faults::SSD_FAULTS,

@@ -10,7 +10,7 @@ pub const NETWORK_MANAGER: Scenario<Lab> = Scenario {
 };
 
 /// Makes the bare system into one that has its network from NetworkManager, and resolv.conf too. Takes effect at the next start.
-const AS_RASPBERRY_PI_OS: &str = "set -e
+pub(crate) const UNDER_NETWORK_MANAGER: &str = "set -e
 apt-get -qq update
 SYSTEMD_OFFLINE=1 apt-get -qq install --no-install-recommends network-manager >/dev/null
 systemctl disable --quiet systemd-networkd.socket systemd-networkd.service systemd-resolved.service
@@ -19,15 +19,15 @@ rm -f /etc/resolv.conf
 sync";
 
 /// Who manages the network, and who will after the next start.
-const MANAGERS: &str = "echo $(systemctl is-active NetworkManager systemd-networkd) \
+pub(crate) const MANAGERS: &str = "echo $(systemctl is-active NetworkManager systemd-networkd) \
                         $(systemctl is-enabled NetworkManager systemd-networkd)";
-const NETWORK_MANAGERS: &str = "active inactive enabled disabled";
-const NETWORKDS: &str = "inactive active disabled enabled";
+pub(crate) const NETWORK_MANAGERS: &str = "active inactive enabled disabled";
+pub(crate) const NETWORKDS: &str = "inactive active disabled enabled";
 
 fn network_manager(lab: &mut Lab) -> Verdict {
     lab.step("power on a bare master", |lab| lab.power_on_bare_master().map(drop))?;
     lab.step("its network becomes NetworkManager's", |lab| {
-        lab.master().run(AS_RASPBERRY_PI_OS)?;
+        lab.master().run(UNDER_NETWORK_MANAGER)?;
         lab.master().cut_power()?;
         lab.power_on_bare_master()?.says(MANAGERS, NETWORK_MANAGERS)
     })?;

@@ -9,7 +9,7 @@ use crate::{generations::COMMON, netboot::netboots};
 /// In the table of scenarios.
 pub const PROVISION: Scenario<Lab> = Scenario {
     name: "provision",
-    about: "provisioning that is killed after every change goes on and loses nothing",
+    about: "provisioning that is killed at every turn goes on and loses nothing",
     run: provision,
 };
 
@@ -18,8 +18,8 @@ const PORTS: &str = include_str!("../../docs/ports.md");
 
 fn provision(lab: &mut Lab) -> Verdict {
     lab.step("power on a bare master", |lab| lab.power_on_bare_master().map(drop))?;
-    lab.step("provision is killed after every change", |lab| {
-        lab.provision().with(COMMON).is_killed_after_every_change()
+    lab.step("provision is killed at every turn", |lab| {
+        lab.provision().with(COMMON).is_killed_at_every_turn()
     })?;
     lab.step("provision again", |lab| lab.provision().with(COMMON).finds_nothing_to_do())?;
     let worker = lab.node("cluster01")?;

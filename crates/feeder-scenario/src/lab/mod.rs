@@ -26,7 +26,10 @@ use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
     panic::Location,
-    sync::{Arc, Mutex, atomic::{AtomicBool, AtomicU32, Ordering}},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
 };
 
 use camino::Utf8PathBuf;

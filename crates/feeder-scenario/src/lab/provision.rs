@@ -178,12 +178,12 @@ impl Provision<'_> {
         master.until_ssh().map(drop)
     }
 
-    /// Whoever provisions loses the connection after every change that is made, which to the master is as if the run were killed, and
-    /// goes on with another run, until one finds nothing to do.
+    /// Whoever provisions loses the connection once a change is made, which to the master is as if the run were killed: its script
+    /// goes on until it says something. Another run goes on, and is killed in turn, until one finds nothing to do.
     ///
     /// # Errors
     /// A run failed for another reason, or made a change again that was made.
-    pub fn is_killed_after_every_change(mut self) -> Verdict {
+    pub fn is_killed_at_every_turn(mut self) -> Verdict {
         let master = self.lab.master();
         let mut made: Vec<String> = Vec::new();
         loop {
