@@ -25,7 +25,8 @@ fn provision(lab: &mut Lab) -> Verdict {
     let worker = lab.node("cluster01")?;
     lab.step("a worker netboots", |lab| netboots(lab, &worker))?;
     lab.step("a stranger finds no other open port than the docs say", |lab| {
-        lab.stranger_finds(&lab.master(), &documented(PORTS))
+        lab.stranger_finds(&lab.master(), &documented(PORTS))?;
+        lab.stranger_finds(&worker, &[Service::Tcp(22)].into())
     })?;
     lab.step("after a power cut of both all is as it was", |lab| {
         worker.cut_power()?;

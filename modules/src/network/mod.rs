@@ -1,6 +1,6 @@
 //! The master's address and name, by systemd-networkd.
 
-use feeder_plan::{File, Hostname, Step, Task};
+use feeder_plan::{File, Hostname, Notify, Step, Task};
 use minijinja::context;
 
 use crate::{Part, Site, Survey, template::render};
@@ -14,6 +14,8 @@ const FILE: &str = "10-feeder.network";
 /// The same settings on trial, in `/run`. It sorts before the lasting file, which is there when an address changes again; for
 /// equal names `/etc` would win. systemd.network(5)
 const TRIAL: &str = "05-feeder-trial.network";
+/// resolved.conf(5)
+const RESOLVED: &str = "/etc/systemd/resolved.conf.d/feeder.conf";
 /// What may manage the network of a board that was not provisioned yet, and steps aside. systemd units.
 const MANAGERS: &str = "NetworkManager dhcpcd";
 /// How long the board waits at its new address for the workstation before it takes the old one back.
@@ -108,9 +110,12 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
         .with(address)
         .with(Hostname::new(cluster.master.name.as_str()))
         .with(File::new("/etc/hosts", hosts_file(site)));
-    if !site.survey.resolved {
-        step = step.with(File::new("/etc/resolv.conf", resolver_file(site)));
-    }
+    step = if site.survey.resolved {
+        let again = Notify::restart("systemd-resolved.service").when([RESOLVED]);
+        step.with(File::new(RESOLVED, include_str!("resolved.conf"))).notify(again)
+    } else {
+        step.with(File::new("/etc/resolv.conf", resolver_file(site)))
+    };
     Part { steps: vec![step], ..Part::default() }
 }
 

@@ -11,6 +11,12 @@ const EXPORTS: &str = "/etc/exports.d/feeder.exports";
 
 const CONFIG: &str = "/etc/nfs.conf.d/feeder.conf";
 const SERVER: &str = "nfs-server.service";
+/// Options of the kernel's lock daemon. modprobe.d(5)
+const LOCKD: &str = "/etc/modprobe.d/feeder-lockd.conf";
+/// One port for it, in place of another one after every start. Nobody needs it, and nfsd cannot do without.
+const LOCKD_PORT: u16 = 32803;
+/// The daemon that helps it after a restart, on ports of its own: workers lock nothing over NFS 3.
+const STATD: &str = "rpc-statd.service";
 
 /// The lines of exports(5).
 fn exports(site: &Site<'_>) -> String {
@@ -58,9 +64,20 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
     let step = step
         .with_all(exported(site).resources)
         .with(File::new(CONFIG, include_str!("nfs.conf")))
+        .with(File::new(LOCKD, format!("options lockd nlm_tcpport={LOCKD_PORT} nlm_udpport={LOCKD_PORT}\n")))
+        .with(Unit::new(STATD).masked().inactive())
         .with(Unit::new(SERVER).enabled().active())
         .notify(export_again())
-        .notify(Notify::restart(SERVER).when([CONFIG]));
+        // It was loaded when the server was installed.
+        .notify(
+            Notify::run(
+                "lockd",
+                "one port for the lock daemon",
+                format!("[ ! -e /proc/sys/fs/nfs/nlm_tcpport ] || sysctl -qw fs.nfs.nlm_tcpport={LOCKD_PORT} fs.nfs.nlm_udpport={LOCKD_PORT}"),
+            )
+            .when([LOCKD]),
+        )
+        .notify(Notify::restart(SERVER).when([CONFIG, LOCKD]));
     Part { packages: vec!["nfs-kernel-server".to_owned()], steps: vec![step], ..Part::default() }
 }
 
