@@ -88,7 +88,8 @@ fn attach_disk(option: &mut impl FnMut(&str, String), profile: &Profile, disk: &
     let errors = if disk.faults.is_empty() { "" } else { ",werror=report,rerror=report" };
     match &disk.plug {
         Plug::Own if profile.disk.attach == "sd" => {
-            option("drive", format!("if=sd,id={},{image}", disk.id));
+            // A card has no cache that a guest could flush, so that QEMU would keep to itself where in the image it has put what.
+            option("drive", format!("if=sd,id={},{image},cache.writeback=off", disk.id));
         }
         Plug::Own => {
             option("drive", format!("if=none,id={},{image}{errors}", disk.id));
@@ -254,7 +255,7 @@ pub(crate) mod tests {
 -device usb-storage,bus=usb.0,id=usb-ssd,drive=ssd,serial=SSD-1
 ");
         insta::assert_snapshot!(disks(pi(), |_| {}), @r"
--drive if=sd,id=card,file=/run/sd.img,format=raw,cache=unsafe,discard=unmap
+-drive if=sd,id=card,file=/run/sd.img,format=raw,cache=unsafe,discard=unmap,cache.writeback=off
 -drive if=none,id=ssd,file=/run/ssd.qcow2,format=qcow2,cache=unsafe,discard=unmap
 -device usb-storage,id=usb-ssd,drive=ssd,serial=SSD-1
 ");
