@@ -1,5 +1,6 @@
 //! End-to-end scenarios, one file each, and the command line that runs them.
 
+mod bench;
 pub mod cli;
 pub mod code;
 mod generations;
@@ -29,6 +30,7 @@ pub static SCENARIOS: &[Scenario<Lab>] = &[
     ssd_faults::SSD_FAULTS,
     ssd_crash::SSD_CRASH,
     ssd_crash::SSD_CRASH_ALL,
+    bench::BENCH,
 ];
 
 /// What can be broken under a scenario, by its name.

@@ -131,6 +131,18 @@ impl Provision<'_> {
         Ok(())
     }
 
+    /// How many changes it makes, and in what time.
+    ///
+    /// # Errors
+    /// It failed.
+    pub fn takes(mut self) -> Verdict<(usize, Duration)> {
+        // Like any other command it begins without a connection.
+        self.lab.master().forget_connection();
+        let began = Instant::now();
+        let done = self.apply(&self.access(), &mut |_| {})?;
+        Ok((done.changed, began.elapsed()))
+    }
+
     /// It finds nothing to do.
     ///
     /// # Errors
