@@ -2,11 +2,12 @@
 
 use std::net::Ipv4Addr;
 
+use camino::Utf8Path;
 use ipnet::Ipv4Net;
 use toml::Spanned;
 use toml::de::DeTable;
 
-use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
+use crate::diagnostic::{Diagnostic, Diagnostics, Position, Severity};
 use crate::read::{self, Fields};
 use crate::syntax::Syntax;
 use crate::value::{
@@ -15,8 +16,8 @@ use crate::value::{
 };
 use crate::{
     Availability, Board, ByteSize, Cluster, DhcpMode, DiskId, Docker, FileSystem, Journal, MacAddr,
-    Master, Network, NodeLabel, NodeName, Parsed, Registry, SdCard, Serial, Share, Ssd, Swarm,
-    System, Worker, rules, schema,
+    Master, Network, NodeLabel, NodeName, Parsed, PasswordLogin, Registry, SdCard, SecretRef,
+    Serial, Share, Ssd, Sudo, Swarm, System, Worker, rules, schema,
 };
 
 /// What a file says, as far as it could be read: a value that is wrong or absent is None, so that the rest is still checked.
@@ -45,6 +46,9 @@ pub(crate) struct DraftSystem {
     pub(crate) journal: Option<Spanned<Journal>>,
     pub(crate) groups: Option<Vec<Spanned<String>>>,
     pub(crate) authorized_keys: Option<Vec<Spanned<String>>>,
+    pub(crate) password: Option<Spanned<SecretRef>>,
+    pub(crate) sudo: Option<Spanned<Sudo>>,
+    pub(crate) password_login: Option<Spanned<bool>>,
 }
 
 pub(crate) struct DraftShare {
@@ -70,6 +74,7 @@ pub(crate) struct DraftMaster {
     pub(crate) address: Option<Spanned<Ipv4Addr>>,
     pub(crate) board: Option<Spanned<Board>>,
     pub(crate) user: Option<Spanned<String>>,
+    pub(crate) sudo_password: Option<Spanned<SecretRef>>,
     pub(crate) labels: Option<Vec<Spanned<NodeLabel>>>,
     /// None when there is no such section; then the master stays where it is.
     pub(crate) ssd: Option<DraftSsd>,
@@ -102,7 +107,7 @@ pub(crate) fn check(text: &str, file: &str) -> Result<Parsed, Diagnostics> {
 
     let warnings_only = problems.iter().all(|problem| problem.severity == Severity::Warning);
     let diagnostics = Diagnostics::new(file, text, problems);
-    match draft.finish() {
+    match draft.finish(&Place { text, file }) {
         Some(cluster) if warnings_only => Ok(Parsed { cluster, warnings: diagnostics }),
         None if warnings_only => panic!("a value of {file} was refused without saying why"),
         _ => Err(diagnostics),
@@ -132,6 +137,9 @@ fn read<'t>(root: &'t DeTable<'t>, end: usize, problems: &mut Vec<Diagnostic>) -
         journal: fields.text("journal", str::parse, problems),
         groups: fields.texts("groups", user_name, problems),
         authorized_keys: fields.texts("authorized-keys", public_key, problems),
+        password: fields.secret("password", problems),
+        sudo: fields.text("sudo", str::parse, problems),
+        password_login: fields.flag("password-login", problems),
     });
     draft.share = read::optional(root, &schema::SHARE, problems)
         .map(|fields| DraftShare { folder: fields.text("folder", folder, problems) });
@@ -168,6 +176,7 @@ fn master(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> DraftMaster {
         address: fields.text("address", address, problems),
         board: fields.text("board", str::parse, problems),
         user: fields.text("user", user_name, problems),
+        sudo_password: fields.secret("sudo-password", problems),
         labels: fields.texts("labels", str::parse, problems),
         ssd: fields.nested(&schema::SSD, problems).map(|fields| DraftSsd {
             disk: fields.text("disk", str::parse, problems),
@@ -193,9 +202,24 @@ fn worker(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> DraftWorker {
     }
 }
 
+/// Where values stand, for those that say so later.
+struct Place<'t> {
+    text: &'t str,
+    file: &'t str,
+}
+
+impl Place<'_> {
+    /// A reference to a secret, with its place; files are looked for beside the file.
+    fn secret(&self, found: Spanned<SecretRef>) -> SecretRef {
+        let Position { line, column } = Position::of(self.text, found.span().start);
+        let base = Utf8Path::new(self.file).parent().unwrap_or("".into());
+        found.into_inner().found(base, format!("{}:{line}:{column}", self.file))
+    }
+}
+
 impl Draft {
     /// The cluster, when nothing that it needs is None.
-    fn finish(self) -> Option<Cluster> {
+    fn finish(self, place: &Place<'_>) -> Option<Cluster> {
         let master = self.master?;
         let gateway = self.gateway?.into_inner();
         let dns = match self.dns {
@@ -219,7 +243,7 @@ impl Draft {
             None => None,
         };
         Some(Cluster {
-            system: self.system.map(DraftSystem::finish).unwrap_or_default(),
+            system: self.system.map(|system| system.finish(place)).unwrap_or_default(),
             share,
             docker,
             swarm,
@@ -236,6 +260,7 @@ impl Draft {
                 address: master.address?.into_inner(),
                 board: master.board?.into_inner(),
                 user: master.user?.into_inner(),
+                sudo_password: master.sudo_password.map(|found| place.secret(found)),
                 labels: plain(master.labels),
                 ssd: match master.ssd {
                     Some(ssd) => Some(ssd.finish()?),
@@ -248,7 +273,7 @@ impl Draft {
 }
 
 impl DraftSystem {
-    fn finish(self) -> System {
+    fn finish(self, place: &Place<'_>) -> System {
         System {
             packages: plain(self.packages),
             time_zone: self.time_zone.map(Spanned::into_inner),
@@ -256,6 +281,11 @@ impl DraftSystem {
             journal: self.journal.map(Spanned::into_inner),
             groups: plain(self.groups),
             authorized_keys: plain(self.authorized_keys),
+            password: self.password.map(|found| place.secret(found)),
+            sudo: self.sudo.map(Spanned::into_inner),
+            password_login: self
+                .password_login
+                .map(|allowed| PasswordLogin::from(allowed.into_inner())),
         }
     }
 }

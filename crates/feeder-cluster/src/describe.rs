@@ -92,9 +92,10 @@ fn key_schema(key: &Key) -> Value {
         Shape::OneOf(names) => json!({ "type": "string", "enum": names }),
         Shape::Like(pattern) => json!({ "type": "string", "pattern": pattern }),
         Shape::Among(numbers) => json!({ "type": "integer", "enum": numbers }),
+        Shape::Either => json!({ "type": "boolean" }),
     };
     let mut schema = match key.kind {
-        Kind::Text | Kind::Whole => one,
+        Kind::Text | Kind::Whole | Kind::Flag | Kind::Secret => one,
         Kind::Texts => json!({ "type": "array", "items": one, "minItems": 1 }),
     };
     schema["description"] = json!(capitalised(key.doc));

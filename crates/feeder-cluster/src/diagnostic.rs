@@ -7,6 +7,8 @@ use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::ser::{Serialize, SerializeSeq, SerializeStruct, Serializer};
 
+use crate::hide;
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
@@ -40,6 +42,8 @@ pub struct Diagnostic {
     pub hint: Option<String>,
     /// It says that something is not there; after a syntax error that may be untrue.
     pub(crate) absence: bool,
+    /// Bytes of the text that may be a secret: they are shown as asterisks, up to the end of the line.
+    pub(crate) hidden: Option<Range<usize>>,
 }
 
 impl Diagnostic {
@@ -55,6 +59,7 @@ impl Diagnostic {
             related: Vec::new(),
             hint: None,
             absence: false,
+            hidden: None,
         }
     }
 
@@ -76,6 +81,11 @@ impl Diagnostic {
 
     pub(crate) fn related(mut self, span: Range<usize>, text: impl Into<String>) -> Self {
         self.related.push(Label { span, text: text.into() });
+        self
+    }
+
+    pub(crate) fn hiding(mut self, span: Range<usize>) -> Self {
+        self.hidden = Some(span);
         self
     }
 
@@ -108,7 +118,7 @@ impl Position {
 
 /// The mistakes of one file, in the order in which they stand in it.
 ///
-/// Displays as they would look on a terminal without colour. Serialises as a list of objects with `severity`, `message`, `file`,
+/// What may be a secret is not in them. Displays as they would look on a terminal without colour. Serialises as a list of objects with `severity`, `message`, `file`,
 /// `line`, `column`, `label`, `related` (each `line`, `column`, `label`) and `hint` (or null).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostics {
@@ -120,7 +130,9 @@ pub struct Diagnostics {
 impl Diagnostics {
     pub(crate) fn new(file: &str, text: &str, mut list: Vec<Diagnostic>) -> Self {
         list.sort_by_key(|diagnostic| diagnostic.primary.span.start);
-        Self { file: file.to_owned(), text: text.to_owned(), list }
+        let hidden = list.iter().filter_map(|diagnostic| diagnostic.hidden.clone());
+        let text = hide::secrets(text, hidden);
+        Self { file: file.to_owned(), text, list }
     }
 
     /// The name of the file.

@@ -4,16 +4,20 @@
 //! column, what is wrong and what would be right. [`load`] does the reading. The keys themselves are data ([`schema`]), so that
 //! the reader, the page `docs/cluster.toml.md` and the JSON Schema beside it, which are generated, cannot disagree.
 //!
+//! A secret is in no file, text or value of this crate: [`SecretRef`] says where it is to be had, and is asked for it by whoever needs it.
+//!
 //! What is deliberately absent: anything that talks to a host, and anything that depends on how nodes are run.
 
 mod check;
 pub mod describe;
 mod diagnostic;
 mod error;
+mod hide;
 mod model;
 mod read;
 mod rules;
 pub mod schema;
+mod secret;
 mod syntax;
 mod value;
 
@@ -23,9 +27,10 @@ pub use ipnet::Ipv4Net;
 pub use model::{
     Cluster, Docker, Master, Network, Node, Registry, Share, Ssd, Swarm, System, Worker,
 };
+pub use secret::{Secret, SecretError};
 pub use value::{
     Availability, Board, ByteSize, DhcpMode, DiskId, FileSystem, Invalid, Journal, MacAddr,
-    NodeLabel, NodeName, SdCard, Serial,
+    NodeLabel, NodeName, PasswordLogin, SdCard, SecretRef, Serial, Sudo,
 };
 
 use camino::Utf8Path;

@@ -11,7 +11,7 @@ use toml::Spanned;
 use crate::check::{Draft, DraftWorker};
 use crate::diagnostic::{Diagnostic, Position};
 use crate::model::free_address;
-use crate::{NodeLabel, NodeName};
+use crate::{NodeLabel, NodeName, Sudo};
 
 pub(crate) fn apply(draft: &Draft, text: &str, problems: &mut Vec<Diagnostic>) {
     let mut addresses = Addresses::new(draft, text);
@@ -37,6 +37,32 @@ pub(crate) fn apply(draft: &Draft, text: &str, problems: &mut Vec<Diagnostic>) {
         one_value_each(labels, problems);
     }
     managers(draft, problems);
+    sudo(draft, problems);
+}
+
+/// Whoever provisions becomes root by sudo, and must still be able to when it asks for a password.
+fn sudo(draft: &Draft, problems: &mut Vec<Diagnostic>) {
+    let (Some(sudo), Some(master)) =
+        (draft.system.as_ref().and_then(|system| system.sudo.as_ref()), &draft.master)
+    else {
+        return;
+    };
+    if let Some(user) = &master.user
+        && user.get_ref() == "root"
+    {
+        let message = "root needs no sudo";
+        problems.push(
+            Diagnostic::error(message, sudo.span(), "whom would it ask")
+                .related(user.span(), "logs in as root"),
+        );
+    } else if *sudo.get_ref() == Sudo::WithPassword && master.sudo_password.is_none() {
+        let message = "sudo would ask for a password that `provision` does not know";
+        let hint = "add a line like sudo-password = \"cmd:pass show feeder/pi\" under [master]";
+        problems.push(
+            Diagnostic::error(message, sudo.span(), "nothing could be provisioned any more")
+                .hint(hint.to_owned()),
+        );
+    }
 }
 
 /// A label that a node has twice would have either value.
