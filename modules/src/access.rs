@@ -9,7 +9,7 @@ use std::{
 
 use camino::Utf8PathBuf;
 use feeder_cluster::Cluster;
-use feeder_remote::{HostKeys, SshOptions, UserConfig};
+use feeder_remote::{HostKeys, SshOptions, SudoPassword, UserConfig};
 
 /// The port of sshd.
 const SSH: u16 = 22;
@@ -32,6 +32,8 @@ pub struct Access {
     pub at: BTreeMap<String, SocketAddr>,
     /// Where the master answers as long as it does not have its address yet.
     pub first_contact: Option<SocketAddr>,
+    /// The password of the user, for nodes on which sudo asks for it.
+    pub sudo_password: Option<SudoPassword>,
     /// How long to wait for the master at its new address.
     pub patience: Patience,
 }
@@ -56,6 +58,7 @@ impl Access {
             config: UserConfig::Honoured,
             at: BTreeMap::new(),
             first_contact: None,
+            sudo_password: None,
             patience: Arc::new(|waited| waited < Duration::from_secs(180)),
         }
     }
@@ -96,6 +99,7 @@ impl Access {
         let mut options = SshOptions::new(user, address, name, &self.known_hosts);
         options.identity.clone_from(&self.identity);
         options.config = self.config.clone();
+        options.sudo_password.clone_from(&self.sudo_password);
         options
     }
 }

@@ -11,7 +11,7 @@ use clap::Args;
 use feeder_cluster::Cluster;
 use feeder_host::{Consent, Need};
 use feeder_modules::Access;
-use feeder_remote::HostKeys;
+use feeder_remote::{HostKeys, SudoPassword};
 use feeder_ui::{Exit, Expected};
 
 use crate::Context;
@@ -89,7 +89,10 @@ impl Reach {
         {
             context.progress.note(warnings);
         }
-        let access = self.access(&parsed.cluster)?;
+        let mut access = self.access(&parsed.cluster)?;
+        if let Some(password) = &parsed.cluster.master.sudo_password {
+            access.sudo_password = Some(SudoPassword::new(password.resolve()?.expose()));
+        }
         feeder_host::require(&[Need::Ssh], Consent::from_flag(self.yes), &context.progress)?;
         Ok((parsed.cluster, access))
     }

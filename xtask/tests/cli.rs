@@ -78,6 +78,39 @@ fn provisioning_without_a_cluster_is_wrong_input() {
 }
 
 #[test]
+fn a_secret_that_is_not_to_be_had_is_told_with_its_place_before_anything_is_asked() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let lab = include_str!("../../fixtures/clusters/lab.toml");
+    let write = |sections: &str, master: &str| {
+        let lab = lab.replace("[master]", &format!("[master]\n{master}"));
+        std::fs::write(dir.path().join("cluster.toml"), lab + sections).expect("a file");
+    };
+    program(dir.path(), "ssh", "echo \"$*\" >>\"${0%/*}/calls\"\nexit 255\n");
+    let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap_or_default());
+    let mut provision = xtask();
+    provision.args(["provision", "--plan"]).current_dir(dir.path()).env("PATH", path);
+
+    write("[system]\npassword = \"env:FEEDER_TEST_HASH\"\n", "");
+    provision
+        .assert()
+        .code(2)
+        .stdout("")
+        .stderr(contains("cluster.toml:36:12").and(contains("FEEDER_TEST_HASH is not set")));
+    provision
+        .env("FEEDER_TEST_HASH", "hunter2")
+        .assert()
+        .code(2)
+        .stdout("")
+        .stderr(contains("openssl passwd -6").and(contains("hunter2").not()));
+    write("", "sudo-password = \"file:pi\"");
+    std::fs::write(dir.path().join("pi"), "hunter2").expect("a file");
+    provision.assert().code(2).stdout("").stderr(
+        contains("cluster.toml:14:17: the secret `file:pi`").and(contains("hint: chmod 600 pi")),
+    );
+    assert!(!dir.path().join("calls").exists(), "nobody was asked");
+}
+
+#[test]
 fn at_is_for_nodes_of_the_cluster() {
     let lab = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/clusters/lab.toml");
     let mut provision = xtask();
