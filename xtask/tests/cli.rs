@@ -111,6 +111,42 @@ fn a_secret_that_is_not_to_be_had_is_told_with_its_place_before_anything_is_aske
 }
 
 #[test]
+fn every_command_that_reads_the_cluster_hears_the_environment_and_set() {
+    let lab = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/clusters/lab.toml");
+    for command in [
+        &["provision", "--plan"][..],
+        &["node", "exec", "--all"],
+        &["generation", "list"],
+        &["ssd", "status"],
+    ] {
+        let mut told = xtask();
+        told.args(command).args(["--config", lab]);
+        if command[0] == "node" {
+            told.args(["--set", "master.user=pi", "--", "true"]);
+        }
+        told.env("FEEDER_MASTER_ADDRESS", "192.168.11.9");
+        told.assert().code(2).stdout("").stderr(
+            contains("the environment:1:23").and(contains("FEEDER_MASTER_ADDRESS=192.168.11.9")),
+        );
+    }
+    let mut provision = xtask();
+    provision.args([
+        "provision",
+        "--plan",
+        "--config",
+        lab,
+        "--set",
+        "master.address=192.168.12.1",
+    ]);
+    provision.env("FEEDER_MASTER_ADDRESS", "192.168.11.9");
+    provision
+        .assert()
+        .code(2)
+        .stderr(contains("--set master.address=192.168.12.1").and(contains("192.168.11.9").not()));
+    xtask().args(["provision", "--set", "x"]).assert().code(2).stderr(contains("KEY=VALUE"));
+}
+
+#[test]
 fn at_is_for_nodes_of_the_cluster() {
     let lab = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/clusters/lab.toml");
     let mut provision = xtask();

@@ -7,8 +7,10 @@ use ipnet::Ipv4Net;
 use toml::Spanned;
 use toml::de::DeTable;
 
-use crate::diagnostic::{Diagnostic, Diagnostics, Position, Severity};
+use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::read::{self, Fields};
+use crate::settings::{self, Settings};
+use crate::sources::Sources;
 use crate::syntax::Syntax;
 use crate::value::{
     Invalid, address, folder, locale, name_server, package, public_key, subnet, time_zone,
@@ -96,18 +98,21 @@ pub(crate) struct DraftWorker {
     pub(crate) labels: Option<Vec<Spanned<NodeLabel>>>,
 }
 
-pub(crate) fn check(text: &str, file: &str) -> Result<Parsed, Diagnostics> {
-    let (root, errors) = DeTable::parse_recoverable(text);
+pub(crate) fn check(text: &str, file: &str, settings: &Settings) -> Result<Parsed, Diagnostics> {
+    let sources = Sources::new(file, text, settings);
+    let (mut root, errors) = DeTable::parse_recoverable(sources.file_text());
     let syntax = Syntax::new(text, &errors);
     let mut problems = Vec::new();
+    settings::lay(root.get_mut(), settings, &sources, &mut problems);
     let draft = read(root.get_ref(), text.len(), &mut problems);
-    rules::apply(&draft, text, &mut problems);
+    rules::apply(&draft, &sources, &mut problems);
     problems.retain(|problem| syntax.leaves_standing(problem));
     problems.extend(syntax.problems);
 
     let warnings_only = problems.iter().all(|problem| problem.severity == Severity::Warning);
-    let diagnostics = Diagnostics::new(file, text, problems);
-    match draft.finish(&Place { text, file }) {
+    let cluster = draft.finish(&sources);
+    let diagnostics = Diagnostics::new(sources, problems);
+    match cluster {
         Some(cluster) if warnings_only => Ok(Parsed { cluster, warnings: diagnostics }),
         None if warnings_only => panic!("a value of {file} was refused without saying why"),
         _ => Err(diagnostics),
@@ -202,24 +207,16 @@ fn worker(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> DraftWorker {
     }
 }
 
-/// Where values stand, for those that say so later.
-struct Place<'t> {
-    text: &'t str,
-    file: &'t str,
-}
-
-impl Place<'_> {
-    /// A reference to a secret, with its place; files are looked for beside the file.
-    fn secret(&self, found: Spanned<SecretRef>) -> SecretRef {
-        let Position { line, column } = Position::of(self.text, found.span().start);
-        let base = Utf8Path::new(self.file).parent().unwrap_or("".into());
-        found.into_inner().found(base, format!("{}:{line}:{column}", self.file))
-    }
+/// A reference to a secret, with its place; files are looked for beside the file.
+fn placed(found: Spanned<SecretRef>, sources: &Sources) -> SecretRef {
+    let place = sources.place(found.span().start);
+    let base = Utf8Path::new(sources.file()).parent().unwrap_or("".into());
+    found.into_inner().found(base, place)
 }
 
 impl Draft {
     /// The cluster, when nothing that it needs is None.
-    fn finish(self, place: &Place<'_>) -> Option<Cluster> {
+    fn finish(self, sources: &Sources) -> Option<Cluster> {
         let master = self.master?;
         let gateway = self.gateway?.into_inner();
         let dns = match self.dns {
@@ -243,7 +240,7 @@ impl Draft {
             None => None,
         };
         Some(Cluster {
-            system: self.system.map(|system| system.finish(place)).unwrap_or_default(),
+            system: self.system.map(|system| system.finish(sources)).unwrap_or_default(),
             share,
             docker,
             swarm,
@@ -260,7 +257,7 @@ impl Draft {
                 address: master.address?.into_inner(),
                 board: master.board?.into_inner(),
                 user: master.user?.into_inner(),
-                sudo_password: master.sudo_password.map(|found| place.secret(found)),
+                sudo_password: master.sudo_password.map(|found| placed(found, sources)),
                 labels: plain(master.labels),
                 ssd: match master.ssd {
                     Some(ssd) => Some(ssd.finish()?),
@@ -273,7 +270,7 @@ impl Draft {
 }
 
 impl DraftSystem {
-    fn finish(self, place: &Place<'_>) -> System {
+    fn finish(self, sources: &Sources) -> System {
         System {
             packages: plain(self.packages),
             time_zone: self.time_zone.map(Spanned::into_inner),
@@ -281,7 +278,7 @@ impl DraftSystem {
             journal: self.journal.map(Spanned::into_inner),
             groups: plain(self.groups),
             authorized_keys: plain(self.authorized_keys),
-            password: self.password.map(|found| place.secret(found)),
+            password: self.password.map(|found| placed(found, sources)),
             sudo: self.sudo.map(Spanned::into_inner),
             password_login: self
                 .password_login

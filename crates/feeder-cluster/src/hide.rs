@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::schema::Section;
+use crate::settings;
 use crate::value::SecretRef;
 
 /// The text with asterisks for what may be a secret: from each of the ranges on to the end of its last line, and values of keys that
@@ -23,10 +24,11 @@ pub(crate) fn secrets(text: &str, ranges: impl Iterator<Item = Range<usize>>) ->
         .collect()
 }
 
-/// Whether a key, as it stands before its `=`, holds a secret: `password`, `system.password`, `"password"`.
+/// Whether a key, as it stands before its `=`, holds a secret: `password`, `system.password`, `"password"`, or its variable.
 pub(crate) fn is_secret(key: &str) -> bool {
     let last = key.rsplit(['.', ',', '{']).next().unwrap_or_default();
-    Section::secret_anywhere(last.trim().trim_matches(['"', '\'']))
+    let last = last.trim().trim_matches(['"', '\'']);
+    Section::secret_anywhere(last) || settings::is_variable_of_secret(last)
 }
 
 /// Where the value of a key that holds a secret begins in a line, unless it is a reference.
@@ -61,11 +63,13 @@ mod tests {
             "system.password = \"hunter2\"",
             "system = { sudo = \"x\", password = \"hunter2\" }",
             "sudo-password = [\"hunter2\"]",
+            "--set system.password=hunter2",
+            "FEEDER_MASTER_SUDO_PASSWORD=hunter2",
         ] {
             let shown = secrets(line, std::iter::empty());
             assert!(!shown.contains("hunter2"), "{shown}");
             assert_eq!(shown.len(), line.len(), "{shown}");
-            assert!(shown.contains("password"), "{shown}");
+            assert!(shown.to_lowercase().contains("password"), "{shown}");
         }
     }
 

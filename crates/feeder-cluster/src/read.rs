@@ -411,7 +411,10 @@ fn meant_section(given: &str) -> Option<&'static Section> {
 }
 
 /// The candidate that `given` most probably was meant to be: a third of its letters may differ.
-fn nearest<'c>(given: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+pub(crate) fn nearest<'c>(
+    given: &str,
+    candidates: impl Iterator<Item = &'c str>,
+) -> Option<&'c str> {
     let given = given.to_lowercase();
     candidates
         .map(|candidate| (strsim::damerau_levenshtein(&given, candidate), candidate))

@@ -7,10 +7,11 @@ use std::fmt::{Debug, Display, Write};
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
+use feeder_cluster::schema::SECTIONS;
 use feeder_cluster::{
     Availability, Board, ByteSize, Cluster, DhcpMode, Docker, FileSystem, Ipv4Net, MacAddr, Master,
-    Network, NodeLabel, NodeName, PasswordLogin, SdCard, SecretRef, Serial, Severity, Ssd, Sudo,
-    Swarm, System, Worker, parse,
+    Network, NodeLabel, NodeName, PasswordLogin, SdCard, SecretRef, Serial, Settings, Severity,
+    Ssd, Sudo, Swarm, System, Worker, parse, parse_with, variable,
 };
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -228,6 +229,14 @@ fn written(cluster: &Cluster) -> String {
     text
 }
 
+/// Names of settings, most of them of keys.
+fn set_key() -> impl Strategy<Value = String> {
+    let keys = SECTIONS.into_iter().flat_map(|section| {
+        section.keys.iter().map(move |key| format!("{}.{}", section.name, key.name))
+    });
+    prop_oneof![9 => select(keys.collect::<Vec<_>>()), 1 => "[a-z.-]{0,12}"]
+}
+
 /// Bits of text that can stand where they should not.
 fn splinter() -> impl Strategy<Value = String> {
     const KNOWN: [&str; 17] = [
@@ -291,6 +300,31 @@ proptest! {
                 prop_assert_ne!(wrong.count(Severity::Error), 0);
                 prop_assert!(wrong.to_string().contains("cluster.toml:"));
                 prop_assert!(wrong.iter().all(|diagnostic| diagnostic.primary.span.end <= text.len() + 1));
+            }
+        }
+    }
+
+    #[test]
+    fn no_setting_breaks_the_reader(
+        cluster in cluster(),
+        sets in prop::collection::vec((set_key(), prop::collection::vec(splinter(), 0..6), any::<bool>()), 1..5),
+    ) {
+        let mut variables = Vec::new();
+        let mut options = Vec::new();
+        for (name, value, by_option) in sets {
+            let value = value.concat();
+            if by_option {
+                options.push(format!("{name}={value}").parse().unwrap());
+            } else {
+                variables.push((variable(&name), value));
+            }
+        }
+        let settings = Settings::of_environment(variables).and(options);
+        match parse_with(&written(&cluster), "cluster.toml", &settings) {
+            Ok(parsed) => prop_assert!(parsed.warnings.count(Severity::Error) == 0),
+            Err(wrong) => {
+                prop_assert!(!wrong.rendered(true).is_empty());
+                prop_assert!(serde_json::to_string(&wrong).is_ok());
             }
         }
     }
