@@ -12,9 +12,18 @@ fn xtask() -> Command {
 #[test]
 fn help_is_data_and_names_every_command() {
     let mut told = xtask().arg("--help").assert().success().stderr("");
-    for command in
-        ["setup", "image", "provision", "ssd", "generation", "node", "scenario", "ci", "tidy"]
-    {
+    for command in [
+        "setup",
+        "image",
+        "init",
+        "provision",
+        "ssd",
+        "generation",
+        "node",
+        "scenario",
+        "ci",
+        "tidy",
+    ] {
         told = told.stdout(contains(format!("\n  {command} ")));
     }
     told.stdout(contains("Usage: cargo xtask <COMMAND>"));

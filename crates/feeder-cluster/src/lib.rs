@@ -20,6 +20,7 @@ pub mod schema;
 mod secret;
 mod settings;
 mod sources;
+mod start;
 mod syntax;
 mod value;
 
@@ -31,6 +32,7 @@ pub use model::{
 };
 pub use secret::{Secret, SecretError};
 pub use settings::{Setting, Settings, variable};
+pub use start::Start;
 pub use value::{
     Availability, Board, ByteSize, DhcpMode, DiskId, FileSystem, Invalid, Journal, MacAddr,
     NodeLabel, NodeName, PasswordLogin, SdCard, SecretRef, Serial, Sudo,
