@@ -8,7 +8,7 @@ use std::{
 };
 
 use camino::Utf8PathBuf;
-use feeder_cluster::Cluster;
+use feeder_cluster::{Cluster, SecretError};
 use feeder_remote::{HostKeys, SshOptions, SudoPassword, UserConfig};
 
 /// The port of sshd.
@@ -61,6 +61,17 @@ impl Access {
             sudo_password: None,
             patience: Arc::new(|waited| waited < Duration::from_secs(180)),
         }
+    }
+
+    /// The same, with the password for sudo, when the cluster's description says where that is to be had and this does not hold one.
+    ///
+    /// # Errors
+    /// It is not to be had.
+    pub fn with_sudo_password(mut self, cluster: &Cluster) -> Result<Self, SecretError> {
+        if let (None, Some(found)) = (&self.sudo_password, &cluster.master.sudo_password) {
+            self.sudo_password = Some(SudoPassword::new(found.resolve()?.expose()));
+        }
+        Ok(self)
     }
 
     /// SSH to a node of the cluster where it belongs. None when the cluster has no node of that name.

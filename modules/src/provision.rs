@@ -115,6 +115,8 @@ pub fn provision_with(
     permits: &mut Permits<'_>,
     events: &mut dyn FnMut(ApplyEvent<'_>),
 ) -> Result<Provisioned, ProvisionError> {
+    // Once sudo asks for a password, nothing more could be done without it.
+    let access = &access.clone().with_sudo_password(cluster)?;
     // What holds the lock holds it to the end.
     let (host, _lock, mut done) =
         provision_master(modules, cluster, access, mode, permits, events)?;

@@ -11,7 +11,7 @@ use clap::Args;
 use feeder_cluster::{Cluster, Setting, Settings};
 use feeder_host::{Consent, Need};
 use feeder_modules::Access;
-use feeder_remote::{HostKeys, SudoPassword};
+use feeder_remote::HostKeys;
 use feeder_ui::{Exit, Expected};
 
 use crate::Context;
@@ -98,10 +98,7 @@ impl Reach {
         {
             context.progress.note(warnings);
         }
-        let mut access = self.access(&parsed.cluster)?;
-        if let Some(password) = &parsed.cluster.master.sudo_password {
-            access.sudo_password = Some(SudoPassword::new(password.resolve()?.expose()));
-        }
+        let access = self.access(&parsed.cluster)?.with_sudo_password(&parsed.cluster)?;
         feeder_host::require(&[Need::Ssh], Consent::from_flag(self.yes), &context.progress)?;
         Ok((parsed.cluster, access))
     }

@@ -120,6 +120,41 @@ fn a_secret_that_is_not_to_be_had_is_told_with_its_place_before_anything_is_aske
 }
 
 #[test]
+fn the_password_for_sudo_goes_by_standard_input_alone() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let lab = include_str!("../../fixtures/clusters/lab.toml");
+    let lab = lab.replace("[master]", "[master]\nsudo-password = \"cmd:cat pi\"");
+    std::fs::write(dir.path().join("cluster.toml"), lab).expect("a file");
+    std::fs::write(dir.path().join("pi"), "hunter2\n").expect("a file");
+    let told = "cd \"${0%/*}\"; { echo \"$*\"; env; } >>told; cat >>input; exit 255\n";
+    program(dir.path(), "ssh", told);
+    let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap_or_default());
+    let run = |command: &[&str]| {
+        let mut xtask = xtask();
+        xtask.args(command).current_dir(dir.path()).env("PATH", &path);
+        xtask.assert().code(4).stdout(contains("hunter2").not()).stderr(contains("hunter2").not());
+        let read = |name: &str| {
+            let path = dir.path().join(name);
+            let text = std::fs::read_to_string(&path).expect("ssh was called");
+            std::fs::remove_file(path).expect("it is there");
+            text
+        };
+        let (told, input) = (read("told"), read("input"));
+        assert!(!told.contains("hunter2"), "{told}");
+        input
+    };
+    for command in
+        [&["provision", "--plan"][..], &["node", "exec", "cluster00", "--root", "--", "id"]]
+    {
+        let input = run(command);
+        assert!(input.starts_with("hunter2\n{\n"), "{input}");
+    }
+    // Where there is no sudo, there is nothing for it.
+    let input = run(&["node", "exec", "cluster00", "--", "id"]);
+    assert!(!input.contains("hunter2"), "{input}");
+}
+
+#[test]
 fn every_command_that_reads_the_cluster_hears_the_environment_and_set() {
     let lab = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/clusters/lab.toml");
     for command in [

@@ -64,7 +64,7 @@ fn editor_says(text: &str) -> Option<String> {
 
 #[test]
 fn an_editor_accepts_what_the_reader_accepts_and_refuses_what_it_can_see() {
-    for name in ["lab", "lab-raspi3b", "minimal"] {
+    for name in ["lab", "lab-raspi3b", "minimal", "secrets"] {
         assert_eq!(editor_says(&read(&format!("fixtures/clusters/{name}.toml"))), None, "{name}");
     }
     for name in [

@@ -37,7 +37,7 @@ struct Both {
     summary: String,
     /// Variables of the script.
     head: String,
-    /// More of them, on the master alone.
+    /// More of them, where something is changed on the master.
     on_master: String,
     script: &'static str,
     /// What the probe prints when all is well.
@@ -61,11 +61,10 @@ impl Both {
     }
 
     fn on_master(&self) -> Task {
-        let at_home = |verb: &str| format!("root=\n{}{}", self.on_master, self.text(verb));
         Task::new(self.id, &self.summary)
-            .probe(at_home("probe"))
+            .probe(format!("root=\n{}", self.text("probe")))
             .wanted(self.wanted)
-            .apply(at_home("apply"))
+            .apply(format!("root=\n{}{}", self.on_master, self.text("apply")))
     }
 }
 
