@@ -8,8 +8,8 @@ use std::{
 };
 
 use camino::Utf8PathBuf;
-use feeder_cluster::Cluster;
-use feeder_remote::{HostKeys, SshOptions, UserConfig};
+use feeder_cluster::{Cluster, SecretError};
+use feeder_remote::{HostKeys, SshOptions, SudoPassword, UserConfig};
 
 /// The port of sshd.
 const SSH: u16 = 22;
@@ -32,6 +32,8 @@ pub struct Access {
     pub at: BTreeMap<String, SocketAddr>,
     /// Where the master answers as long as it does not have its address yet.
     pub first_contact: Option<SocketAddr>,
+    /// The password of the user, for nodes on which sudo asks for it.
+    pub sudo_password: Option<SudoPassword>,
     /// How long to wait for the master at its new address.
     pub patience: Patience,
 }
@@ -56,8 +58,20 @@ impl Access {
             config: UserConfig::Honoured,
             at: BTreeMap::new(),
             first_contact: None,
+            sudo_password: None,
             patience: Arc::new(|waited| waited < Duration::from_secs(180)),
         }
+    }
+
+    /// The same, with the password for sudo, when the cluster's description says where that is to be had and this does not hold one.
+    ///
+    /// # Errors
+    /// It is not to be had.
+    pub fn with_sudo_password(mut self, cluster: &Cluster) -> Result<Self, SecretError> {
+        if let (None, Some(found)) = (&self.sudo_password, &cluster.master.sudo_password) {
+            self.sudo_password = Some(SudoPassword::new(found.resolve()?.expose()));
+        }
+        Ok(self)
     }
 
     /// SSH to a node of the cluster where it belongs. None when the cluster has no node of that name.
@@ -96,6 +110,7 @@ impl Access {
         let mut options = SshOptions::new(user, address, name, &self.known_hosts);
         options.identity.clone_from(&self.identity);
         options.config = self.config.clone();
+        options.sudo_password.clone_from(&self.sudo_password);
         options
     }
 }

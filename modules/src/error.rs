@@ -1,6 +1,7 @@
 //! Why a master is not as wanted.
 
 use camino::Utf8PathBuf;
+use feeder_cluster::SecretError;
 use feeder_plan::RunError;
 use feeder_remote::RemoteError;
 use feeder_ui::{Exit, Expected};
@@ -18,6 +19,9 @@ pub enum ProvisionError {
         /// What the attempt at the address of first contact met, if there was one.
         elsewhere: Option<String>,
     },
+    /// A secret is not to be had. Nothing has been changed.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// The connection failed later.
     #[error(transparent)]
     Remote(#[from] RemoteError),
@@ -150,6 +154,7 @@ pub enum ProvisionError {
 impl Expected for ProvisionError {
     fn exit(&self) -> Exit {
         match self {
+            Self::Secret(error) => error.exit(),
             Self::Remote(error) => error.exit(),
             Self::Unreachable { source, .. } => source.exit(),
             Self::Run(error) => error.exit(),
@@ -175,6 +180,7 @@ impl Expected for ProvisionError {
             Self::Unreachable { elsewhere: None, source } if source.is_transient() => Some(
                 "on first contact the master has another address: look it up in your router and say `--at NAME=ADDRESS`".into(),
             ),
+            Self::Secret(error) => error.hint(),
             Self::Remote(error) => error.hint(),
             Self::Unreachable { source, .. } => source.hint(),
             Self::Run(error) => error.hint(),

@@ -5,8 +5,8 @@ use feeder_plan::{ApplyEvent, Mode, RunError, Step, run};
 use feeder_remote::{Host, RemoteError, Ssh};
 
 use crate::{
-    Access, Boots, Generation, Generations, Layout, MODULES, ProvisionError, Site, Source, Survey,
-    Uses, boot_server,
+    Access, Boots, Generation, Generations, Layout, MODULES, ProvisionError, Secrets, Site, Source,
+    Survey, Uses, boot_server,
     generation::{self, Script},
     lock::Lock,
     nfs,
@@ -27,6 +27,8 @@ pub enum Created {
 #[derive(Debug)]
 pub struct Master<'a> {
     cluster: &'a Cluster,
+    /// None of them as long as nothing is made.
+    secrets: Secrets,
     layout: Layout,
     host: Ssh,
     survey: Survey,
@@ -41,7 +43,8 @@ impl<'a> Master<'a> {
     pub fn connect(cluster: &'a Cluster, access: &Access) -> Result<Self, ProvisionError> {
         let host = connect(cluster, access)?;
         let survey = looked_at(&host, cluster)?;
-        Ok(Self { cluster, layout: Layout::default(), host, survey, lock: None })
+        let (secrets, layout) = (Secrets::default(), Layout::default());
+        Ok(Self { cluster, secrets, layout, host, survey, lock: None })
     }
 
     /// Keeps every other run from changing this master as long as this lives; `what` is this command, for whoever is kept. What was
@@ -80,7 +83,7 @@ impl<'a> Master<'a> {
     }
 
     fn site(&self) -> Site<'_> {
-        Site::new(self.cluster, &self.survey, &self.layout, MODULES)
+        Site::new(self.cluster, &self.secrets, &self.survey, &self.layout, MODULES)
     }
 
     /// The site as it is, whatever provisioning would make of it.
@@ -117,12 +120,13 @@ impl<'a> Master<'a> {
     /// meanwhile go to `on_line`.
     ///
     /// # Errors
-    /// It cannot be made; then nothing of it is left.
+    /// It cannot be made; then nothing of it is left. A secret that goes into it is not to be had.
     pub fn create(
         &mut self,
         source: Source,
         on_line: &mut dyn FnMut(&str),
     ) -> Result<Created, ProvisionError> {
+        self.secrets = Secrets::of(self.cluster)?;
         let number = self.generations().next_number();
         let mut same = None;
         let script = format!("exec 2>&1\n{}", self.script().create(number, source, "create"));

@@ -5,8 +5,8 @@ use feeder_plan::Step;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Boots, Layout, Survey, Wanted, base, boot_server, docker, generation, network, nfs, registry,
-    share, ssd_boot, workers,
+    Boots, Layout, Secrets, Survey, Wanted, base, boot_server, docker, generation, network, nfs,
+    registry, share, ssd_boot, workers,
 };
 
 /// What modules look at.
@@ -14,6 +14,8 @@ use crate::{
 pub struct Site<'a> {
     /// The cluster as it should be.
     pub cluster: &'a Cluster,
+    /// The values of secrets that it refers to.
+    pub secrets: &'a Secrets,
     /// What its master is now.
     pub survey: &'a Survey,
     /// Where things lie on the master.
@@ -31,13 +33,14 @@ impl<'a> Site<'a> {
     #[must_use]
     pub fn new(
         cluster: &'a Cluster,
+        secrets: &'a Secrets,
         survey: &'a Survey,
         layout: &'a Layout,
         modules: &'a [Module],
     ) -> Self {
         // What modules want of a generation is asked for before it has a number.
         let (wanted, boots) = (Wanted([0; 32]), Boots { number: 0, nfs_root_built_in: None });
-        let draft = Self { cluster, survey, layout, modules, wanted, boots };
+        let draft = Self { cluster, secrets, survey, layout, modules, wanted, boots };
         let wanted = generation::wanted(&draft);
         Self { wanted, boots: survey.generations.boots(&wanted), ..draft }
     }
@@ -62,8 +65,8 @@ impl<'a> Site<'a> {
     }
 }
 
-/// What a module wants of the master.
-#[derive(Debug, Clone, Default)]
+/// What a module wants of the master. `Debug` does not show scripts: they may carry secrets.
+#[derive(Clone, Default)]
 pub struct Part {
     /// Steps that must be done before packages are installed, since installing starts services.
     pub before_packages: Vec<Step>,
@@ -75,6 +78,18 @@ pub struct Part {
     /// of the master and in a copy of an older generation alike, must not depend on the number of the generation, and a
     /// change of it has provisioning make a new one.
     pub in_generation: Vec<String>,
+}
+
+impl std::fmt::Debug for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { before_packages, packages, steps, in_generation } = self;
+        f.debug_struct("Part")
+            .field("before_packages", before_packages)
+            .field("packages", packages)
+            .field("steps", steps)
+            .field("in_generation", &in_generation.len())
+            .finish()
+    }
 }
 
 /// A module: the same site always gives the same part.
@@ -100,7 +115,7 @@ pub(crate) fn digest(text: &str) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::{Layout, MODULES, Site};
+    use super::{Layout, MODULES, Secrets, Site};
     use crate::survey::tests::debian;
 
     pub(crate) const LAB: &str = include_str!("../../fixtures/clusters/lab.toml");
@@ -117,8 +132,9 @@ pub(crate) mod tests {
 
     pub(crate) fn with_cluster(text: &str, run: impl FnOnce(&Site<'_>)) {
         let parsed = feeder_cluster::parse(text, "cluster.toml").expect("the sample is valid");
+        let secrets = Secrets::of(&parsed.cluster).expect("they are to be had");
         let (survey, layout) = (debian(), Layout::default());
-        run(&Site::new(&parsed.cluster, &survey, &layout, MODULES));
+        run(&Site::new(&parsed.cluster, &secrets, &survey, &layout, MODULES));
     }
 
     /// `sh -n`: the script parses.

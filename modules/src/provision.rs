@@ -7,8 +7,8 @@ use feeder_plan::{ApplyEvent, HostPlan, Mode, Report, Step, StepPlan, apply, gat
 use feeder_remote::{Host, POWER_OFF, REBOOT, RemoteError, Ssh, later, wait_until_reachable};
 
 use crate::{
-    Access, Disk, Layout, MODULES, Module, ProvisionError, Site, Survey, base, docker, generation,
-    known_hosts,
+    Access, Disk, Layout, MODULES, Module, ProvisionError, Secrets, Site, Survey, base, docker,
+    generation, known_hosts,
     lock::Lock,
     network,
     ssd_boot::{self, Script, Way},
@@ -115,6 +115,8 @@ pub fn provision_with(
     permits: &mut Permits<'_>,
     events: &mut dyn FnMut(ApplyEvent<'_>),
 ) -> Result<Provisioned, ProvisionError> {
+    // Once sudo asks for a password, nothing more could be done without it.
+    let access = &access.clone().with_sudo_password(cluster)?;
     // What holds the lock holds it to the end.
     let (host, _lock, mut done) =
         provision_master(modules, cluster, access, mode, permits, events)?;
@@ -143,12 +145,13 @@ fn provision_master(
     permits: &mut Permits<'_>,
     events: &mut dyn FnMut(ApplyEvent<'_>),
 ) -> Result<(Ssh, Option<Lock>, Provisioned), ProvisionError> {
+    let secrets = Secrets::of(cluster)?;
     let layout = Layout::default();
     let mut host = connect(cluster, access)?;
     let mut survey = looked_at(&host, cluster)?;
     let mut lock = None;
     let (site, steps, first, notes) = loop {
-        let site = Site::new(cluster, &survey, &layout, modules);
+        let site = Site::new(cluster, &secrets, &survey, &layout, modules);
         movable(&site)?;
         let mut notes = ssd_boot::notes(&site);
         notes.extend(network::note(&survey));

@@ -8,6 +8,7 @@ mod exec;
 mod format;
 mod generation;
 mod image;
+mod init;
 mod node;
 mod provision;
 mod reach;
@@ -39,6 +40,7 @@ Exit codes: 0 done, 1 not as wanted, 2 wrong input, 3 this machine lacks somethi
 enum Command {
     Setup(setup::Setup),
     Image(image::Image),
+    Init(init::Init),
     Provision(provision::Provision),
     Ssd(ssd::Ssd),
     Generation(generation::Generation),
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
     let outcome = match command {
         Command::Setup(command) => command.run(&context),
         Command::Image(command) => command.run(&context),
+        Command::Init(command) => command.run(&context),
         Command::Provision(command) => command.run(&context),
         Command::Ssd(command) => command.run(&context),
         Command::Generation(command) => command.run(&context),

@@ -8,7 +8,7 @@ use std::{
 
 use camino::Utf8PathBuf;
 use clap::Args;
-use feeder_cluster::Cluster;
+use feeder_cluster::{Cluster, Setting, Settings};
 use feeder_host::{Consent, Need};
 use feeder_modules::Access;
 use feeder_remote::HostKeys;
@@ -22,6 +22,10 @@ pub(crate) struct Reach {
     /// What the cluster should be
     #[arg(long, value_name = "FILE", default_value = "cluster.toml")]
     config: Utf8PathBuf,
+    /// Set one of its values otherwise, as in master.address=192.168.10.99; counts more than the environment (FEEDER_MASTER_ADDRESS),
+    /// which counts more than the file
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<Setting>,
     /// Where a node answers, when not at its own address; for the master, as long as it does not have its own yet
     #[arg(long, value_name = "NAME=ADDRESS[:PORT]")]
     at: Vec<At>,
@@ -84,12 +88,17 @@ impl Reach {
         &self,
         context: &Context,
     ) -> Result<(Cluster, Access), Box<dyn Expected>> {
-        let parsed = feeder_cluster::load(&self.config)?;
+        // What is no text names no key of ours.
+        let variables = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        let settings = Settings::of_environment(variables).and(self.set.iter().cloned());
+        let parsed = feeder_cluster::load_with(&self.config, &settings)?;
         if let Some(warnings) = Expected::rendered(&parsed.warnings).filter(|text| !text.is_empty())
         {
             context.progress.note(warnings);
         }
-        let access = self.access(&parsed.cluster)?;
+        let access = self.access(&parsed.cluster)?.with_sudo_password(&parsed.cluster)?;
         feeder_host::require(&[Need::Ssh], Consent::from_flag(self.yes), &context.progress)?;
         Ok((parsed.cluster, access))
     }

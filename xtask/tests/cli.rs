@@ -12,9 +12,18 @@ fn xtask() -> Command {
 #[test]
 fn help_is_data_and_names_every_command() {
     let mut told = xtask().arg("--help").assert().success().stderr("");
-    for command in
-        ["setup", "image", "provision", "ssd", "generation", "node", "scenario", "ci", "tidy"]
-    {
+    for command in [
+        "setup",
+        "image",
+        "init",
+        "provision",
+        "ssd",
+        "generation",
+        "node",
+        "scenario",
+        "ci",
+        "tidy",
+    ] {
         told = told.stdout(contains(format!("\n  {command} ")));
     }
     told.stdout(contains("Usage: cargo xtask <COMMAND>"));
@@ -75,6 +84,110 @@ fn provisioning_without_a_cluster_is_wrong_input() {
     std::fs::write(dir.path().join("cluster.toml"), "[cluster]\nnmae = \"lab\"\n").expect("a file");
     provision.assert().code(2).stdout("").stderr(contains("cluster.toml:2").and(contains("nmae")));
     provision.args(["--at", "cluster00"]).assert().code(2).stderr(contains("NAME=ADDRESS"));
+}
+
+#[test]
+fn a_secret_that_is_not_to_be_had_is_told_with_its_place_before_anything_is_asked() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let lab = include_str!("../../fixtures/clusters/lab.toml");
+    let write = |sections: &str, master: &str| {
+        let lab = lab.replace("[master]", &format!("[master]\n{master}"));
+        std::fs::write(dir.path().join("cluster.toml"), lab + sections).expect("a file");
+    };
+    program(dir.path(), "ssh", "echo \"$*\" >>\"${0%/*}/calls\"\nexit 255\n");
+    let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap_or_default());
+    let mut provision = xtask();
+    provision.args(["provision", "--plan"]).current_dir(dir.path()).env("PATH", path);
+
+    write("[system]\npassword = \"env:FEEDER_TEST_HASH\"\n", "");
+    provision
+        .assert()
+        .code(2)
+        .stdout("")
+        .stderr(contains("cluster.toml:36:12").and(contains("FEEDER_TEST_HASH is not set")));
+    provision
+        .env("FEEDER_TEST_HASH", "hunter2")
+        .assert()
+        .code(2)
+        .stdout("")
+        .stderr(contains("openssl passwd -6").and(contains("hunter2").not()));
+    write("", "sudo-password = \"file:pi\"");
+    std::fs::write(dir.path().join("pi"), "hunter2").expect("a file");
+    provision.assert().code(2).stdout("").stderr(
+        contains("cluster.toml:14:17: the secret `file:pi`").and(contains("hint: chmod 600 pi")),
+    );
+    assert!(!dir.path().join("calls").exists(), "nobody was asked");
+}
+
+#[test]
+fn the_password_for_sudo_goes_by_standard_input_alone() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let lab = include_str!("../../fixtures/clusters/lab.toml");
+    let lab = lab.replace("[master]", "[master]\nsudo-password = \"cmd:cat pi\"");
+    std::fs::write(dir.path().join("cluster.toml"), lab).expect("a file");
+    std::fs::write(dir.path().join("pi"), "hunter2\n").expect("a file");
+    let told = "cd \"${0%/*}\"; { echo \"$*\"; env; } >>told; cat >>input; exit 255\n";
+    program(dir.path(), "ssh", told);
+    let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap_or_default());
+    let run = |command: &[&str]| {
+        let mut xtask = xtask();
+        xtask.args(command).current_dir(dir.path()).env("PATH", &path);
+        xtask.assert().code(4).stdout(contains("hunter2").not()).stderr(contains("hunter2").not());
+        let read = |name: &str| {
+            let path = dir.path().join(name);
+            let text = std::fs::read_to_string(&path).expect("ssh was called");
+            std::fs::remove_file(path).expect("it is there");
+            text
+        };
+        let (told, input) = (read("told"), read("input"));
+        assert!(!told.contains("hunter2"), "{told}");
+        input
+    };
+    for command in
+        [&["provision", "--plan"][..], &["node", "exec", "cluster00", "--root", "--", "id"]]
+    {
+        let input = run(command);
+        assert!(input.starts_with("hunter2\n{\n"), "{input}");
+    }
+    // Where there is no sudo, there is nothing for it.
+    let input = run(&["node", "exec", "cluster00", "--", "id"]);
+    assert!(!input.contains("hunter2"), "{input}");
+}
+
+#[test]
+fn every_command_that_reads_the_cluster_hears_the_environment_and_set() {
+    let lab = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/clusters/lab.toml");
+    for command in [
+        &["provision", "--plan"][..],
+        &["node", "exec", "--all"],
+        &["generation", "list"],
+        &["ssd", "status"],
+    ] {
+        let mut told = xtask();
+        told.args(command).args(["--config", lab]);
+        if command[0] == "node" {
+            told.args(["--set", "master.user=pi", "--", "true"]);
+        }
+        told.env("FEEDER_MASTER_ADDRESS", "192.168.11.9");
+        told.assert().code(2).stdout("").stderr(
+            contains("the environment:1:23").and(contains("FEEDER_MASTER_ADDRESS=192.168.11.9")),
+        );
+    }
+    let mut provision = xtask();
+    provision.args([
+        "provision",
+        "--plan",
+        "--config",
+        lab,
+        "--set",
+        "master.address=192.168.12.1",
+    ]);
+    provision.env("FEEDER_MASTER_ADDRESS", "192.168.11.9");
+    provision
+        .assert()
+        .code(2)
+        .stderr(contains("--set master.address=192.168.12.1").and(contains("192.168.11.9").not()));
+    xtask().args(["provision", "--set", "x"]).assert().code(2).stderr(contains("KEY=VALUE"));
 }
 
 #[test]

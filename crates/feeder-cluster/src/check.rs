@@ -2,12 +2,15 @@
 
 use std::net::Ipv4Addr;
 
+use camino::Utf8Path;
 use ipnet::Ipv4Net;
 use toml::Spanned;
 use toml::de::DeTable;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::read::{self, Fields};
+use crate::settings::{self, Settings};
+use crate::sources::Sources;
 use crate::syntax::Syntax;
 use crate::value::{
     Invalid, address, folder, locale, name_server, package, public_key, subnet, time_zone,
@@ -15,8 +18,8 @@ use crate::value::{
 };
 use crate::{
     Availability, Board, ByteSize, Cluster, DhcpMode, DiskId, Docker, FileSystem, Journal, MacAddr,
-    Master, Network, NodeLabel, NodeName, Parsed, Registry, SdCard, Serial, Share, Ssd, Swarm,
-    System, Worker, rules, schema,
+    Master, Network, NodeLabel, NodeName, Parsed, PasswordLogin, Registry, SdCard, SecretRef,
+    Serial, Share, Ssd, Sudo, Swarm, System, Worker, rules, schema,
 };
 
 /// What a file says, as far as it could be read: a value that is wrong or absent is None, so that the rest is still checked.
@@ -45,6 +48,9 @@ pub(crate) struct DraftSystem {
     pub(crate) journal: Option<Spanned<Journal>>,
     pub(crate) groups: Option<Vec<Spanned<String>>>,
     pub(crate) authorized_keys: Option<Vec<Spanned<String>>>,
+    pub(crate) password: Option<Spanned<SecretRef>>,
+    pub(crate) sudo: Option<Spanned<Sudo>>,
+    pub(crate) password_login: Option<Spanned<bool>>,
 }
 
 pub(crate) struct DraftShare {
@@ -70,6 +76,7 @@ pub(crate) struct DraftMaster {
     pub(crate) address: Option<Spanned<Ipv4Addr>>,
     pub(crate) board: Option<Spanned<Board>>,
     pub(crate) user: Option<Spanned<String>>,
+    pub(crate) sudo_password: Option<Spanned<SecretRef>>,
     pub(crate) labels: Option<Vec<Spanned<NodeLabel>>>,
     /// None when there is no such section; then the master stays where it is.
     pub(crate) ssd: Option<DraftSsd>,
@@ -91,18 +98,21 @@ pub(crate) struct DraftWorker {
     pub(crate) labels: Option<Vec<Spanned<NodeLabel>>>,
 }
 
-pub(crate) fn check(text: &str, file: &str) -> Result<Parsed, Diagnostics> {
-    let (root, errors) = DeTable::parse_recoverable(text);
+pub(crate) fn check(text: &str, file: &str, settings: &Settings) -> Result<Parsed, Diagnostics> {
+    let sources = Sources::new(file, text, settings);
+    let (mut root, errors) = DeTable::parse_recoverable(sources.file_text());
     let syntax = Syntax::new(text, &errors);
     let mut problems = Vec::new();
+    settings::lay(root.get_mut(), settings, &sources, &mut problems);
     let draft = read(root.get_ref(), text.len(), &mut problems);
-    rules::apply(&draft, text, &mut problems);
+    rules::apply(&draft, &sources, &mut problems);
     problems.retain(|problem| syntax.leaves_standing(problem));
     problems.extend(syntax.problems);
 
     let warnings_only = problems.iter().all(|problem| problem.severity == Severity::Warning);
-    let diagnostics = Diagnostics::new(file, text, problems);
-    match draft.finish() {
+    let cluster = draft.finish(&sources);
+    let diagnostics = Diagnostics::new(sources, problems);
+    match cluster {
         Some(cluster) if warnings_only => Ok(Parsed { cluster, warnings: diagnostics }),
         None if warnings_only => panic!("a value of {file} was refused without saying why"),
         _ => Err(diagnostics),
@@ -132,6 +142,9 @@ fn read<'t>(root: &'t DeTable<'t>, end: usize, problems: &mut Vec<Diagnostic>) -
         journal: fields.text("journal", str::parse, problems),
         groups: fields.texts("groups", user_name, problems),
         authorized_keys: fields.texts("authorized-keys", public_key, problems),
+        password: fields.secret("password", problems),
+        sudo: fields.text("sudo", str::parse, problems),
+        password_login: fields.flag("password-login", problems),
     });
     draft.share = read::optional(root, &schema::SHARE, problems)
         .map(|fields| DraftShare { folder: fields.text("folder", folder, problems) });
@@ -168,6 +181,7 @@ fn master(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> DraftMaster {
         address: fields.text("address", address, problems),
         board: fields.text("board", str::parse, problems),
         user: fields.text("user", user_name, problems),
+        sudo_password: fields.secret("sudo-password", problems),
         labels: fields.texts("labels", str::parse, problems),
         ssd: fields.nested(&schema::SSD, problems).map(|fields| DraftSsd {
             disk: fields.text("disk", str::parse, problems),
@@ -193,9 +207,16 @@ fn worker(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> DraftWorker {
     }
 }
 
+/// A reference to a secret, with its place; files are looked for beside the file.
+fn placed(found: Spanned<SecretRef>, sources: &Sources) -> SecretRef {
+    let place = sources.place(found.span().start);
+    let base = Utf8Path::new(sources.file()).parent().unwrap_or("".into());
+    found.into_inner().found(base, place)
+}
+
 impl Draft {
     /// The cluster, when nothing that it needs is None.
-    fn finish(self) -> Option<Cluster> {
+    fn finish(self, sources: &Sources) -> Option<Cluster> {
         let master = self.master?;
         let gateway = self.gateway?.into_inner();
         let dns = match self.dns {
@@ -219,7 +240,7 @@ impl Draft {
             None => None,
         };
         Some(Cluster {
-            system: self.system.map(DraftSystem::finish).unwrap_or_default(),
+            system: self.system.map(|system| system.finish(sources)).unwrap_or_default(),
             share,
             docker,
             swarm,
@@ -236,6 +257,7 @@ impl Draft {
                 address: master.address?.into_inner(),
                 board: master.board?.into_inner(),
                 user: master.user?.into_inner(),
+                sudo_password: master.sudo_password.map(|found| placed(found, sources)),
                 labels: plain(master.labels),
                 ssd: match master.ssd {
                     Some(ssd) => Some(ssd.finish()?),
@@ -248,7 +270,7 @@ impl Draft {
 }
 
 impl DraftSystem {
-    fn finish(self) -> System {
+    fn finish(self, sources: &Sources) -> System {
         System {
             packages: plain(self.packages),
             time_zone: self.time_zone.map(Spanned::into_inner),
@@ -256,6 +278,11 @@ impl DraftSystem {
             journal: self.journal.map(Spanned::into_inner),
             groups: plain(self.groups),
             authorized_keys: plain(self.authorized_keys),
+            password: self.password.map(|found| placed(found, sources)),
+            sudo: self.sudo.map(Spanned::into_inner),
+            password_login: self
+                .password_login
+                .map(|allowed| PasswordLogin::from(allowed.into_inner())),
         }
     }
 }

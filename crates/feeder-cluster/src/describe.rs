@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::schema::{Key, Kind, Occurs, Presence, SECTIONS, Section, Shape};
+use crate::settings::{name, variable};
 
 /// What the page says before it goes through the sections.
 const HEAD: &str = include_str!("describe/head.md");
@@ -28,9 +29,20 @@ pub fn page() -> String {
             page.push_str(&format!("\n{}\n", wrapped(&format!("**`{}`**: {}", key.name, key.doc))));
         }
     }
+    page.push_str(VARIABLES);
+    for section in SECTIONS.into_iter().filter(|section| section.occurs != Occurs::Repeatedly) {
+        let names = section.keys.iter().map(|key| format!("`{}`", variable(&name(section, key))));
+        let names: Vec<String> = names.collect();
+        page.push_str(&format!("| {} | {} |\n", section.header(), names.join(", ")));
+    }
     page.push_str(TAIL);
     page
 }
+
+/// Begins the list of environment variables.
+const VARIABLES: &str = "\n## Environment variables\n\n\
+    Each is for one key, [by rule](#one-value-for-one-run); those of a worker have its name, as in `FEEDER_WORKER_CLUSTER01_STATE`.\n\n\
+    | section | variables |\n|---|---|\n";
 
 /// What the page says in the end.
 const TAIL: &str = "\nThis page is written by `cargo xtask tidy --fix` from `crates/feeder-cluster/src/schema.rs`.\n";
@@ -92,9 +104,10 @@ fn key_schema(key: &Key) -> Value {
         Shape::OneOf(names) => json!({ "type": "string", "enum": names }),
         Shape::Like(pattern) => json!({ "type": "string", "pattern": pattern }),
         Shape::Among(numbers) => json!({ "type": "integer", "enum": numbers }),
+        Shape::Either => json!({ "type": "boolean" }),
     };
     let mut schema = match key.kind {
-        Kind::Text | Kind::Whole => one,
+        Kind::Text | Kind::Whole | Kind::Flag | Kind::Secret => one,
         Kind::Texts => json!({ "type": "array", "items": one, "minItems": 1 }),
     };
     schema["description"] = json!(capitalised(key.doc));

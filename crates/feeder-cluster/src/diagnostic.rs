@@ -7,6 +7,8 @@ use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::ser::{Serialize, SerializeSeq, SerializeStruct, Serializer};
 
+use crate::sources::Sources;
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
@@ -40,6 +42,8 @@ pub struct Diagnostic {
     pub hint: Option<String>,
     /// It says that something is not there; after a syntax error that may be untrue.
     pub(crate) absence: bool,
+    /// Bytes of the text that may be a secret: they are shown as asterisks, up to the end of the line.
+    pub(crate) hidden: Option<Range<usize>>,
 }
 
 impl Diagnostic {
@@ -55,6 +59,7 @@ impl Diagnostic {
             related: Vec::new(),
             hint: None,
             absence: false,
+            hidden: None,
         }
     }
 
@@ -76,6 +81,11 @@ impl Diagnostic {
 
     pub(crate) fn related(mut self, span: Range<usize>, text: impl Into<String>) -> Self {
         self.related.push(Label { span, text: text.into() });
+        self
+    }
+
+    pub(crate) fn hiding(mut self, span: Range<usize>) -> Self {
+        self.hidden = Some(span);
         self
     }
 
@@ -108,24 +118,25 @@ impl Position {
 
 /// The mistakes of one file, in the order in which they stand in it.
 ///
-/// Displays as they would look on a terminal without colour. Serialises as a list of objects with `severity`, `message`, `file`,
-/// `line`, `column`, `label`, `related` (each `line`, `column`, `label`) and `hint` (or null).
+/// What may be a secret is not in them. Displays as they would look on a terminal without colour. Serialises as a list of objects with `severity`, `message`, `file`,
+/// `line`, `column`, `label`, `related` (each `file`, `line`, `column`, `label`) and `hint` (or null).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostics {
-    file: String,
-    text: String,
+    sources: Sources,
     list: Vec<Diagnostic>,
 }
 
 impl Diagnostics {
-    pub(crate) fn new(file: &str, text: &str, mut list: Vec<Diagnostic>) -> Self {
+    pub(crate) fn new(sources: Sources, mut list: Vec<Diagnostic>) -> Self {
         list.sort_by_key(|diagnostic| diagnostic.primary.span.start);
-        Self { file: file.to_owned(), text: text.to_owned(), list }
+        let hidden = list.iter().filter_map(|diagnostic| diagnostic.hidden.clone());
+        let sources = sources.hiding(hidden);
+        Self { sources, list }
     }
 
     /// The name of the file.
     pub fn file(&self) -> &str {
-        &self.file
+        self.sources.file()
     }
 
     /// The mistakes and warnings.
@@ -145,7 +156,7 @@ impl Diagnostics {
 
     /// Where a label points to.
     pub fn position(&self, label: &Label) -> Position {
-        Position::of(&self.text, label.span.start)
+        self.sources.position(label.span.start)
     }
 
     /// All of them as text for people, each with the lines it is about; `color` adds terminal colours. No newline at the end.
@@ -155,7 +166,7 @@ impl Diagnostics {
         let mut parts: Vec<String> =
             self.list.iter().map(|diagnostic| renderer.render(&self.report(diagnostic))).collect();
         if self.list.len() > 1 {
-            parts.push(format!("{}: {}", self.file, self.summary()));
+            parts.push(format!("{}: {}", self.file(), self.summary()));
         }
         parts.join("\n\n")
     }
@@ -180,15 +191,30 @@ impl Diagnostics {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let primary = &diagnostic.primary;
-        let snippet =
-            Snippet::source(&self.text)
-                .path(&self.file)
-                .annotation(AnnotationKind::Primary.span(primary.span.clone()).label(&primary.text))
-                .annotations(diagnostic.related.iter().map(|label| {
-                    AnnotationKind::Context.span(label.span.clone()).label(&label.text)
-                }));
-        let mut groups = vec![level.primary_title(&diagnostic.message).element(snippet)];
+        let primary = std::iter::once((AnnotationKind::Primary, &diagnostic.primary));
+        let related = diagnostic.related.iter().map(|label| (AnnotationKind::Context, label));
+        // One snippet for each text that has to do with it, beginning with that of the mistake itself.
+        let mut snippets: Vec<(usize, Vec<(AnnotationKind, &Label)>)> = Vec::new();
+        for (kind, label) in primary.chain(related) {
+            let start = self.sources.source(label.span.start).start;
+            match snippets.iter_mut().find(|(of, _)| *of == start) {
+                Some((_, labels)) => labels.push((kind, label)),
+                None => snippets.push((start, vec![(kind, label)])),
+            }
+        }
+        let mut group = Group::with_title(level.primary_title(&diagnostic.message));
+        for (start, labels) in snippets {
+            let source = self.sources.source(start);
+            let annotations = labels.into_iter().map(|(kind, label)| {
+                let span = label.span.start - start..label.span.end - start;
+                kind.span(span).label(&label.text)
+            });
+            let snippet = Snippet::source(source.text).annotations(annotations);
+            // The one line of a setting needs no number.
+            let snippet = snippet.path(source.name).line_numbering(source.is_file);
+            group = group.element(snippet);
+        }
+        let mut groups = vec![group];
         if let Some(hint) = &diagnostic.hint {
             groups.push(Group::with_title(Level::HELP.with_name("hint").secondary_title(hint)));
         }
@@ -230,6 +256,7 @@ struct Row<'a> {
 
 #[derive(serde::Serialize)]
 struct Related<'a> {
+    file: &'a str,
     line: usize,
     column: usize,
     label: &'a str,
@@ -241,7 +268,8 @@ impl Serialize for Row<'_> {
         let position = of.position(&diagnostic.primary);
         let related = diagnostic.related.iter().map(|label| {
             let Position { line, column } = of.position(label);
-            Related { line, column, label: &label.text }
+            let file = of.sources.source(label.span.start).name;
+            Related { file, line, column, label: &label.text }
         });
         let related: Vec<Related<'_>> = related.collect();
         let mut row = serializer.serialize_struct("Diagnostic", 8)?;
@@ -253,7 +281,7 @@ impl Serialize for Row<'_> {
             },
         )?;
         row.serialize_field("message", &diagnostic.message)?;
-        row.serialize_field("file", &of.file)?;
+        row.serialize_field("file", of.sources.source(diagnostic.primary.span.start).name)?;
         row.serialize_field("line", &position.line)?;
         row.serialize_field("column", &position.column)?;
         row.serialize_field("label", &diagnostic.primary.text)?;

@@ -32,7 +32,8 @@ impl Expected for LoadError {
         let Self::Read { source, .. } = self else { return None };
         Some(match source.kind() {
             ErrorKind::NotFound => {
-                "docs/cluster.toml.md describes the file; fixtures/clusters/lab.toml is one to start from".to_owned()
+                "`cargo xtask init` writes one to start from; docs/cluster.toml.md describes it"
+                    .to_owned()
             }
             ErrorKind::InvalidData => "save it as UTF-8, which TOML requires".to_owned(),
             _ => "check the permissions of the file and of the folders above it".to_owned(),

@@ -1,8 +1,10 @@
 //! `cluster.toml`: what a cluster is made of, typed, with errors that point at the mistake.
 //!
 //! [`parse`] turns text into a [`Cluster`] or into [`Diagnostics`]: every mistake of the file at once, each with line and
-//! column, what is wrong and what would be right. [`load`] does the reading. The keys themselves are data ([`schema`]), so that
+//! column, what is wrong and what would be right. [`load`] does the reading; [`Settings`] are laid over what it read. The keys themselves are data ([`schema`]), so that
 //! the reader, the page `docs/cluster.toml.md` and the JSON Schema beside it, which are generated, cannot disagree.
+//!
+//! A secret is in no file, text or value of this crate: [`SecretRef`] says where it is to be had, and is asked for it by whoever needs it.
 //!
 //! What is deliberately absent: anything that talks to a host, and anything that depends on how nodes are run.
 
@@ -10,10 +12,15 @@ mod check;
 pub mod describe;
 mod diagnostic;
 mod error;
+mod hide;
 mod model;
 mod read;
 mod rules;
 pub mod schema;
+mod secret;
+mod settings;
+mod sources;
+mod start;
 mod syntax;
 mod value;
 
@@ -23,9 +30,12 @@ pub use ipnet::Ipv4Net;
 pub use model::{
     Cluster, Docker, Master, Network, Node, Registry, Share, Ssd, Swarm, System, Worker,
 };
+pub use secret::{Secret, SecretError};
+pub use settings::{Setting, Settings, variable};
+pub use start::Start;
 pub use value::{
     Availability, Board, ByteSize, DhcpMode, DiskId, FileSystem, Invalid, Journal, MacAddr,
-    NodeLabel, NodeName, SdCard, Serial,
+    NodeLabel, NodeName, PasswordLogin, SdCard, SecretRef, Serial, Sudo,
 };
 
 use camino::Utf8Path;
@@ -44,7 +54,15 @@ pub struct Parsed {
 /// # Errors
 /// Every mistake of the text, in the order in which it stands in the file, together with the warnings.
 pub fn parse(text: &str, file: &str) -> Result<Parsed, Diagnostics> {
-    check::check(text, file)
+    parse_with(text, file, &Settings::default())
+}
+
+/// The same, with values that are set beside the file and count more.
+///
+/// # Errors
+/// As [`parse`]; a mistake in what is set is shown where it was set.
+pub fn parse_with(text: &str, file: &str, settings: &Settings) -> Result<Parsed, Diagnostics> {
+    check::check(text, file, settings)
 }
 
 /// Reads a `cluster.toml` from disk.
@@ -52,7 +70,15 @@ pub fn parse(text: &str, file: &str) -> Result<Parsed, Diagnostics> {
 /// # Errors
 /// [`LoadError::Read`] when the file is absent, unreadable or not UTF-8; [`LoadError::Invalid`] for what is wrong in it.
 pub fn load(path: &Utf8Path) -> Result<Parsed, LoadError> {
+    load_with(path, &Settings::default())
+}
+
+/// The same, with values that are set beside the file and count more.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with(path: &Utf8Path, settings: &Settings) -> Result<Parsed, LoadError> {
     let text = fs_err::read_to_string(path)
         .map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
-    Ok(parse(&text, path.as_str())?)
+    Ok(parse_with(&text, path.as_str(), settings)?)
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     Availability, Board, ByteSize, DhcpMode, DiskId, FileSystem, Journal, MacAddr, NodeLabel,
-    NodeName, SdCard, Serial,
+    NodeName, PasswordLogin, SdCard, SecretRef, Serial, Sudo,
 };
 
 /// A whole cluster. Names, MAC addresses, serials and addresses are each unique in it.
@@ -61,6 +61,15 @@ pub struct System {
     /// Public keys with which one can log in as the user, beside those of the image.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub authorized_keys: Vec<String>,
+    /// Where the hash of the user's password is to be had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<SecretRef>,
+    /// Whether sudo asks the user for the password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sudo: Option<Sudo>,
+    /// Whether one can log in with a password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_login: Option<PasswordLogin>,
 }
 
 impl System {
@@ -133,6 +142,9 @@ pub struct Master {
     pub board: Board,
     /// Who logs in over SSH.
     pub user: String,
+    /// Where the user's password is to be had, for nodes on which sudo asks for it.
+    #[serde(skip_serializing_if = "Option::is_none", rename = "sudo-password")]
+    pub sudo_password: Option<SecretRef>,
     /// Its labels in the swarm, no two of one name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<NodeLabel>,

@@ -7,11 +7,12 @@ use toml::de::{DeTable, DeValue};
 
 use crate::diagnostic::Diagnostic;
 use crate::schema::{Key, Kind, Presence, SECTIONS, Section};
-use crate::value::{Invalid, shown};
+use crate::value::{Invalid, SecretRef, shown};
 
 const STRING: &str = "a string";
 const STRINGS: &str = "an array of strings";
 const WHOLE: &str = "a whole number";
+const FLAG: &str = "true or false";
 
 /// One table of the file that has a section's name.
 pub(crate) struct Fields<'t> {
@@ -237,6 +238,52 @@ impl<'t> Fields<'t> {
         }
     }
 
+    /// The value of a key that takes `true` or `false`; None as for [`Self::text`].
+    pub(crate) fn flag(&self, name: &str, problems: &mut Vec<Diagnostic>) -> Option<Spanned<bool>> {
+        let key = self.declared(name, Kind::Flag);
+        let Some(value) = self.table.get(name) else {
+            self.absent(key, problems);
+            return None;
+        };
+        let flag = value.get_ref().as_bool();
+        if flag.is_none() {
+            problems.push(wrong_type(key, value, FLAG));
+        }
+        Some(Spanned::new(value.span(), flag?))
+    }
+
+    /// The value of a key that takes a reference to a secret; None as for [`Self::text`]. What may be the secret itself is shown
+    /// nowhere.
+    pub(crate) fn secret(
+        &self,
+        name: &str,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Option<Spanned<SecretRef>> {
+        let key = self.declared(name, Kind::Secret);
+        let Some(value) = self.table.get(name) else {
+            self.absent(key, problems);
+            return None;
+        };
+        match value.get_ref().as_str() {
+            Some(text) if SecretRef::looks_like_one(text) => {
+                parsed(key, value, str::parse, problems)
+            }
+            _ => {
+                let message = format!("`{name}` holds something else than a reference");
+                let hint = format!(
+                    "a secret stands in a file of its own, in the environment, or is printed by a command: write \
+                     {name} = \"file:PATH\" with a path beside this file, \"env:NAME\" or \"cmd:COMMAND\""
+                );
+                problems.push(
+                    Diagnostic::error(message, value.span(), "no secret may stand in here")
+                        .hiding(value.span())
+                        .hint(hint),
+                );
+                None
+            }
+        }
+    }
+
     /// The table of a section that lies within this one; None when it is absent, which is no mistake.
     pub(crate) fn nested(
         &self,
@@ -331,7 +378,12 @@ fn unknown_key(section: &Section, given: &str, span: Range<usize>) -> Diagnostic
         None => holder(given).map(|other| format!("`{given}` belongs under {}", other.header())),
     };
     let message = format!("unknown key `{}` in {}", shown(given), section.header());
-    Diagnostic::error(message, span, format!("known here: {}", names.join(", "))).hint(hint)
+    let diagnostic =
+        Diagnostic::error(message, span.clone(), format!("known here: {}", names.join(", ")));
+    let meant = meant(section, given).unwrap_or(given);
+    let secret = Section::secret_anywhere(meant) || given.to_lowercase().contains("password");
+    let diagnostic = if secret { diagnostic.hiding(span.end..span.end) } else { diagnostic };
+    diagnostic.hint(hint)
 }
 
 /// The key of the section that an unknown one was probably meant to be.
@@ -359,7 +411,10 @@ fn meant_section(given: &str) -> Option<&'static Section> {
 }
 
 /// The candidate that `given` most probably was meant to be: a third of its letters may differ.
-fn nearest<'c>(given: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+pub(crate) fn nearest<'c>(
+    given: &str,
+    candidates: impl Iterator<Item = &'c str>,
+) -> Option<&'c str> {
     let given = given.to_lowercase();
     candidates
         .map(|candidate| (strsim::damerau_levenshtein(&given, candidate), candidate))

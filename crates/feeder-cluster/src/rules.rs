@@ -9,12 +9,13 @@ use ipnet::Ipv4Net;
 use toml::Spanned;
 
 use crate::check::{Draft, DraftWorker};
-use crate::diagnostic::{Diagnostic, Position};
+use crate::diagnostic::Diagnostic;
 use crate::model::free_address;
-use crate::{NodeLabel, NodeName};
+use crate::sources::Sources;
+use crate::{NodeLabel, NodeName, Sudo};
 
-pub(crate) fn apply(draft: &Draft, text: &str, problems: &mut Vec<Diagnostic>) {
-    let mut addresses = Addresses::new(draft, text);
+pub(crate) fn apply(draft: &Draft, sources: &Sources, problems: &mut Vec<Diagnostic>) {
+    let mut addresses = Addresses::new(draft, sources);
     addresses.check(draft, problems);
     names(draft, problems);
     let workers = &draft.workers;
@@ -37,6 +38,32 @@ pub(crate) fn apply(draft: &Draft, text: &str, problems: &mut Vec<Diagnostic>) {
         one_value_each(labels, problems);
     }
     managers(draft, problems);
+    sudo(draft, problems);
+}
+
+/// Whoever provisions becomes root by sudo, and must still be able to when it asks for a password.
+fn sudo(draft: &Draft, problems: &mut Vec<Diagnostic>) {
+    let (Some(sudo), Some(master)) =
+        (draft.system.as_ref().and_then(|system| system.sudo.as_ref()), &draft.master)
+    else {
+        return;
+    };
+    if let Some(user) = &master.user
+        && user.get_ref() == "root"
+    {
+        let message = "root needs no sudo";
+        problems.push(
+            Diagnostic::error(message, sudo.span(), "whom would it ask")
+                .related(user.span(), "logs in as root"),
+        );
+    } else if *sudo.get_ref() == Sudo::WithPassword && master.sudo_password.is_none() {
+        let message = "sudo would ask for a password that `provision` does not know";
+        let hint = "add a line like sudo-password = \"cmd:pass show feeder/pi\" under [master]";
+        problems.push(
+            Diagnostic::error(message, sudo.span(), "nothing could be provisioned any more")
+                .hint(hint.to_owned()),
+        );
+    }
 }
 
 /// A label that a node has twice would have either value.
@@ -145,19 +172,19 @@ fn board_numbers(worker: &DraftWorker, problems: &mut Vec<Diagnostic>) {
 
 /// Who has which address, and which are left to suggest.
 struct Addresses {
-    /// The subnet, with the line it is set at.
-    subnet: Option<(Ipv4Net, usize)>,
+    /// The subnet, with what set it.
+    subnet: Option<(Ipv4Net, String)>,
     taken: BTreeSet<Ipv4Addr>,
     after: Option<Ipv4Addr>,
     first: BTreeMap<Ipv4Addr, (Range<usize>, String)>,
 }
 
 impl Addresses {
-    fn new(draft: &Draft, text: &str) -> Self {
+    fn new(draft: &Draft, sources: &Sources) -> Self {
         let subnet = draft
             .subnet
             .as_ref()
-            .map(|subnet| (*subnet.get_ref(), Position::of(text, subnet.span().start).line));
+            .map(|subnet| (*subnet.get_ref(), sources.set_by(subnet.span().start)));
         let master = draft.master.as_ref().and_then(|master| master.address.as_ref());
         let workers = draft.workers.iter().filter_map(|worker| worker.address.as_ref());
         let given =
@@ -175,6 +202,7 @@ impl Addresses {
         if let Some(gateway) = &draft.gateway {
             let hint = self
                 .subnet
+                .as_ref()
                 .map(|(subnet, _)| format!("it is the router's own address in {subnet}"));
             problems.extend(self.misfit(gateway).map(|problem| problem.hint(hint)));
             self.first.insert(*gateway.get_ref(), (gateway.span(), "the gateway".to_owned()));
@@ -212,10 +240,10 @@ impl Addresses {
 
     /// What keeps the address from being a host's in the subnet.
     fn misfit(&self, address: &Spanned<Ipv4Addr>) -> Option<Diagnostic> {
-        let (subnet, line) = self.subnet?;
+        let (subnet, set) = self.subnet.as_ref()?;
         let (given, span) = (*address.get_ref(), address.span());
         if !subnet.contains(&given) {
-            let label = format!("not in {subnet} (set at line {line})");
+            let label = format!("not in {subnet} ({set})");
             return Some(Diagnostic::error(
                 format!("`{given}` is outside the cluster's subnet"),
                 span,
@@ -227,7 +255,7 @@ impl Addresses {
             given if given == subnet.broadcast() => ("broadcast", "last"),
             _ => return None,
         };
-        let label = format!("the {place} of {subnet} (set at line {line})");
+        let label = format!("the {place} of {subnet} ({set})");
         Some(Diagnostic::error(
             format!("`{given}` is the subnet's {name} address, which no host can have"),
             span,
@@ -237,7 +265,7 @@ impl Addresses {
 
     /// A free address, another one each time, so that several mistakes do not get the same advice.
     fn suggestion(&mut self) -> Option<String> {
-        let (subnet, _) = self.subnet?;
+        let subnet = self.subnet.as_ref()?.0;
         match free_address(subnet, &self.taken, self.after) {
             Some(free) => {
                 self.taken.insert(free);

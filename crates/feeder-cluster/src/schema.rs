@@ -3,7 +3,7 @@
 //! The reader refuses what is not listed here and takes presence and defaults from here; the page for people and the JSON Schema for
 //! editors are made from it ([`crate::describe`]).
 
-use crate::{Availability, Board, DhcpMode, FileSystem, Journal, SdCard};
+use crate::{Availability, Board, DhcpMode, FileSystem, Journal, SdCard, Sudo};
 
 /// A table of the file.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +55,10 @@ pub enum Kind {
     Texts,
     /// A whole number that is not negative.
     Whole,
+    /// `true` or `false`.
+    Flag,
+    /// A string that says where a secret is to be had. What it holds instead is not shown.
+    Secret,
 }
 
 /// What a text or number looks like, as far as an editor can tell; the reader knows more.
@@ -66,6 +70,8 @@ pub enum Shape {
     Like(&'static str),
     /// One of these numbers.
     Among(&'static [u64]),
+    /// Either of the two.
+    Either,
 }
 
 /// Whether a key must be there.
@@ -95,6 +101,11 @@ impl Section {
         })
     }
 
+    /// Whether a key of that name holds a secret in any section.
+    pub(crate) fn secret_anywhere(name: &str) -> bool {
+        SECTIONS.iter().filter_map(|section| section.key(name)).any(|key| key.kind == Kind::Secret)
+    }
+
     /// The key of that name.
     pub fn key(&self, name: &str) -> Option<&'static Key> {
         self.keys.iter().find(|key| key.name == name)
@@ -111,6 +122,15 @@ const fn text(
     Key { name, kind: Kind::Text, presence, shape, example, doc }
 }
 
+const fn secret(
+    name: &'static str,
+    absent: &'static str,
+    example: &'static str,
+    doc: &'static str,
+) -> Key {
+    Key { name, kind: Kind::Secret, presence: Optional(absent), shape: REFERENCE, example, doc }
+}
+
 /// What nodes of either kind can have.
 const fn labels(example: &'static str) -> Key {
     Key {
@@ -125,7 +145,7 @@ const fn labels(example: &'static str) -> Key {
 }
 
 use Presence::{Default, Optional, Required};
-use Shape::{Among, Like, OneOf};
+use Shape::{Among, Either, Like, OneOf};
 
 const NAME: Shape = Like(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$");
 const ADDRESS: Shape = Like(
@@ -136,6 +156,8 @@ const SUBNET: Shape = Like(
 );
 /// A label of a node: a name as Docker advises them, and a value without blanks and quotes.
 const LABEL: Shape = Like(r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?=[A-Za-z0-9._:/+@-]{1,128}$");
+/// Where a secret is to be had.
+const REFERENCE: Shape = Like(r"^(env:[A-Za-z_][A-Za-z0-9_]*|(file|cmd):.*\S.*)$");
 const SIZE: Shape = Like(r"^[0-9]+([KMGT]i)?B$");
 const BOARD: Shape = OneOf(&[Board::Pi3B.as_str(), Board::Pi3BPlus.as_str()]);
 
@@ -216,6 +238,13 @@ pub const MASTER: Section = Section {
             Like(r"^[a-z_][a-z0-9_-]{0,31}$"),
             r#""pi""#,
             "who logs in over SSH. Needs `sudo` unless it is `root`.",
+        ),
+        secret(
+            "sudo-password",
+            "sudo must not ask",
+            r#""cmd:pass show feeder/pi""#,
+            "the password of that user, [by reference](#secrets), for nodes on which sudo asks for it. It is given to sudo on \
+             its standard input, and only when it asks.",
         ),
         labels(r#"["disk=card"]"#),
     ],
@@ -358,6 +387,31 @@ pub const SYSTEM: Section = Section {
             example: r#"["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJlOVLmDiCJHTEhTFkUUlMYQPQ9FQwQyDn0VI0zVdVvL me"]"#,
             doc: "an array of public keys with which one can log in as that user on all nodes, beside those that are \
                   there. One that is taken out of here stays where it is.",
+        },
+        secret(
+            "password",
+            "as the image has it",
+            r#""file:secrets/pi.hash""#,
+            "the hash of that user's password on all nodes, [by reference](#secrets): what `mkpasswd --method=yescrypt` \
+             (package whois) or `openssl passwd -6` prints. The password itself is refused. Whoever takes a worker's address \
+             can read the hash.",
+        ),
+        text(
+            "sudo",
+            Optional("as the image has it"),
+            OneOf(&[Sudo::WithPassword.as_str(), Sudo::WithoutPassword.as_str()]),
+            r#""with-password""#,
+            "whether sudo asks that user for the password on all nodes: `with-password` or `without-password`. The former \
+             needs `sudo-password` in `[master]`, or nothing could be provisioned any more; it is tried before sudo asks for it.",
+        ),
+        Key {
+            name: "password-login",
+            kind: Kind::Flag,
+            presence: Optional("as the image has it"),
+            shape: Either,
+            example: "false",
+            doc: "`true` or `false`: whether one can log in to nodes over SSH with a password. `provision` itself logs in \
+                  with a key, so that `false` locks nobody out who could run it.",
         },
     ],
 };

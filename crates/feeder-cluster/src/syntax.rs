@@ -63,7 +63,8 @@ fn explain(text: &str, said: &str, span: Range<usize>, line: &Range<usize>) -> D
     });
     if let Some((key, value)) = bare_value {
         let from = line.start + key.len() + 1 + (value.len() - value.trim_start().len());
-        let hint = format!("write {} = \"{}\"", key.trim(), value.trim());
+        let written = if crate::hide::is_secret(key) { "file:PATH" } else { value.trim() };
+        let hint = format!("write {} = \"{written}\"", key.trim());
         return Diagnostic::error(
             "text needs quotation marks",
             from..from + value.trim().len(),

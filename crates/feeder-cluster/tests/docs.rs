@@ -64,7 +64,7 @@ fn editor_says(text: &str) -> Option<String> {
 
 #[test]
 fn an_editor_accepts_what_the_reader_accepts_and_refuses_what_it_can_see() {
-    for name in ["lab", "lab-raspi3b", "minimal"] {
+    for name in ["lab", "lab-raspi3b", "minimal", "secrets"] {
         assert_eq!(editor_says(&read(&format!("fixtures/clusters/{name}.toml"))), None, "{name}");
     }
     for name in [
@@ -80,7 +80,12 @@ fn an_editor_accepts_what_the_reader_accepts_and_refuses_what_it_can_see() {
         "label-odd",
         "mac-short",
         "name-capital",
+        "password-login-text",
         "registry-upstream",
+        "secret-key-misspelt",
+        "secret-literal",
+        "secret-no-text",
+        "secret-variable-odd",
         "section-missing",
         "section-nobody-knows",
         "section-single-brackets",
@@ -91,6 +96,7 @@ fn an_editor_accepts_what_the_reader_accepts_and_refuses_what_it_can_see() {
         "ssd-without-disk",
         "state-number",
         "state-unit",
+        "sudo-unknown",
         "swarm-managers-even",
         "swarm-managers-text",
         "swarm-master",

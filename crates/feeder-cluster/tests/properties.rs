@@ -7,9 +7,11 @@ use std::fmt::{Debug, Display, Write};
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
+use feeder_cluster::schema::SECTIONS;
 use feeder_cluster::{
     Availability, Board, ByteSize, Cluster, DhcpMode, Docker, FileSystem, Ipv4Net, MacAddr, Master,
-    Network, NodeLabel, NodeName, SdCard, Serial, Severity, Ssd, Swarm, System, Worker, parse,
+    Network, NodeLabel, NodeName, PasswordLogin, SdCard, SecretRef, Serial, Settings, Severity,
+    Ssd, Sudo, Swarm, System, Worker, parse, parse_with, variable,
 };
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -62,12 +64,13 @@ fn cluster() -> impl Strategy<Value = Cluster> {
             prop::option::of(prop::collection::vec(1..255u8, 1..4)),
         )
     });
-    let person = "[a-z_][a-z0-9_-]{0,31}";
+    let person = "[a-z_][a-z0-9_-]{0,31}".prop_filter("it needs sudo", |user| user != "root");
+    let person = (person, prop::option::of(secret()), system());
     (parts, node_name(), person, prop::option::of(ssd()), labels(), docker_and_swarm()).prop_map(
         |(
             (places, (names, macs, serials, rest), prefix, base, dns),
             name,
-            user,
+            (user, sudo_password, mut system),
             ssd,
             labels,
             (docker, swarm),
@@ -76,6 +79,9 @@ fn cluster() -> impl Strategy<Value = Cluster> {
             let subnet = Ipv4Net::new(base, prefix).unwrap().trunc();
             let address = |place: u32| Ipv4Addr::from(u32::from(subnet.network()) + place);
             let gateway = address(places[0]);
+            if sudo_password.is_none() {
+                system.sudo = system.sudo.filter(|sudo| *sudo == Sudo::WithoutPassword);
+            }
             let mut names = names.into_iter();
             let dns = match dns {
                 Some(dns) => dns.into_iter().map(|last| Ipv4Addr::new(9, 9, 9, last)).collect(),
@@ -86,6 +92,7 @@ fn cluster() -> impl Strategy<Value = Cluster> {
                 address: address(places[1]),
                 board: rest[0].1,
                 user,
+                sudo_password,
                 labels: labels.clone(),
                 ssd,
             };
@@ -109,7 +116,7 @@ fn cluster() -> impl Strategy<Value = Cluster> {
                 network: Network { subnet, gateway, dns, dhcp: DhcpMode::Proxy },
                 master,
                 workers,
-                system: System::default(),
+                system,
                 share: None,
                 docker,
                 swarm,
@@ -117,6 +124,27 @@ fn cluster() -> impl Strategy<Value = Cluster> {
             }
         },
     )
+}
+
+fn secret() -> impl Strategy<Value = SecretRef> {
+    let text = "(env:[A-Z_][A-Za-z0-9_]{0,9}|file:[a-z/][a-z./ -]{0,20}|cmd:[a-z][a-z |=:-]{0,20})";
+    text.prop_map(|text| text.parse().unwrap())
+}
+
+/// How the user logs in and becomes root; the rest has tests of its own.
+fn system() -> impl Strategy<Value = System> {
+    let login = select(vec![PasswordLogin::Allowed, PasswordLogin::Refused]);
+    let parts = (
+        prop::option::of(secret()),
+        prop::option::of(select(&Sudo::ALL[..])),
+        prop::option::of(login),
+    );
+    parts.prop_map(|(password, sudo, password_login)| System {
+        password,
+        sudo,
+        password_login,
+        ..System::default()
+    })
 }
 
 fn labels() -> impl Strategy<Value = Vec<NodeLabel>> {
@@ -152,13 +180,16 @@ fn labels_written(labels: &[NodeLabel]) -> String {
 fn written(cluster: &Cluster) -> String {
     let Network { subnet, gateway, dns, dhcp } = &cluster.network;
     let dns: Vec<String> = dns.iter().map(|server| format!("\"{server}\"")).collect();
-    let Master { name, address, board, user, labels, ssd } = &cluster.master;
+    let Master { name, address, board, user, sudo_password, labels, ssd } = &cluster.master;
     let mut text = format!(
         "[cluster]\nname = \"{}\"\n[network]\nsubnet = \"{subnet}\"\ngateway = \"{gateway}\"\ndns = [{}]\ndhcp = \"{dhcp}\"\n\
          [master]\nname = \"{name}\"\naddress = \"{address}\"\nboard = \"{board}\"\nuser = \"{user}\"\n",
         cluster.name,
         dns.join(", "),
     );
+    if let Some(reference) = sudo_password {
+        writeln!(text, "sudo-password = \"{reference}\"").unwrap();
+    }
     text.push_str(&labels_written(labels));
     if let Some(Ssd { disk, file_system, sd_card }) = ssd {
         writeln!(
@@ -178,6 +209,14 @@ fn written(cluster: &Cluster) -> String {
         }
         text.push_str(&labels_written(labels));
     }
+    if !cluster.system.is_empty() {
+        let System { password, sudo, password_login, .. } = &cluster.system;
+        text.push_str("[system]\n");
+        let password = password.iter().map(|reference| format!("password = \"{reference}\"\n"));
+        let sudo = sudo.iter().map(|sudo| format!("sudo = \"{sudo}\"\n"));
+        let login = password_login.iter().map(|login| format!("password-login = {login}\n"));
+        text.extend(password.chain(sudo).chain(login));
+    }
     if let Some(Docker { log_size }) = &cluster.docker {
         writeln!(text, "[docker]\nlog-size = \"{log_size}\"").unwrap();
     }
@@ -188,6 +227,14 @@ fn written(cluster: &Cluster) -> String {
         }
     }
     text
+}
+
+/// Names of settings, most of them of keys.
+fn set_key() -> impl Strategy<Value = String> {
+    let keys = SECTIONS.into_iter().flat_map(|section| {
+        section.keys.iter().map(move |key| format!("{}.{}", section.name, key.name))
+    });
+    prop_oneof![9 => select(keys.collect::<Vec<_>>()), 1 => "[a-z.-]{0,12}"]
 }
 
 /// Bits of text that can stand where they should not.
@@ -216,12 +263,14 @@ fn splinter() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn values_read_what_they_display(mac in mac(), serial in serial(), name in node_name(), bytes: u64, size in state_size()) {
+    fn values_read_what_they_display(mac in mac(), serial in serial(), name in node_name(), bytes: u64, size in state_size(), secret in secret()) {
         reads_what_it_displays(mac);
         prop_assert_eq!(mac.dashed().parse(), Ok(mac));
         reads_what_it_displays(serial);
         reads_what_it_displays(name);
         reads_what_it_displays(ByteSize::bytes(bytes));
+        reads_what_it_displays(secret);
+        Sudo::ALL.into_iter().for_each(reads_what_it_displays);
         reads_what_it_displays(size);
         Board::ALL.into_iter().for_each(reads_what_it_displays);
         DhcpMode::ALL.into_iter().for_each(reads_what_it_displays);
@@ -251,6 +300,31 @@ proptest! {
                 prop_assert_ne!(wrong.count(Severity::Error), 0);
                 prop_assert!(wrong.to_string().contains("cluster.toml:"));
                 prop_assert!(wrong.iter().all(|diagnostic| diagnostic.primary.span.end <= text.len() + 1));
+            }
+        }
+    }
+
+    #[test]
+    fn no_setting_breaks_the_reader(
+        cluster in cluster(),
+        sets in prop::collection::vec((set_key(), prop::collection::vec(splinter(), 0..6), any::<bool>()), 1..5),
+    ) {
+        let mut variables = Vec::new();
+        let mut options = Vec::new();
+        for (name, value, by_option) in sets {
+            let value = value.concat();
+            if by_option {
+                options.push(format!("{name}={value}").parse().unwrap());
+            } else {
+                variables.push((variable(&name), value));
+            }
+        }
+        let settings = Settings::of_environment(variables).and(options);
+        match parse_with(&written(&cluster), "cluster.toml", &settings) {
+            Ok(parsed) => prop_assert!(parsed.warnings.count(Severity::Error) == 0),
+            Err(wrong) => {
+                prop_assert!(!wrong.rendered(true).is_empty());
+                prop_assert!(serde_json::to_string(&wrong).is_ok());
             }
         }
     }

@@ -67,6 +67,13 @@ fn what_is_not_said_has_a_default() {
 }
 
 #[test]
+fn secrets_stay_references_whatever_is_made_of_them() {
+    let office = load(&sample("secrets.toml")).unwrap();
+    assert!(office.warnings.is_empty(), "{}", office.warnings);
+    insta::assert_snapshot!(serde_json::to_string_pretty(&office.cluster).unwrap());
+}
+
+#[test]
 fn a_swarm_brings_docker_and_neither_is_there_unasked() {
     let text = fs_err::read_to_string(sample("lab.toml")).unwrap();
     let lab = |more: &str| parse(&format!("{text}{more}"), "cluster.toml").unwrap().cluster;

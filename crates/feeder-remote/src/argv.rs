@@ -2,7 +2,7 @@
 
 use camino::Utf8Path;
 
-use crate::{HostKeys, Privilege, SshOptions, UserConfig};
+use crate::{HostKeys, Privilege, SshOptions, SudoPassword, UserConfig};
 
 /// Keep-alive questions that may go unanswered before the connection is given up.
 const UNANSWERED: u64 = 4;
@@ -62,12 +62,25 @@ pub fn ssh_argv(options: &SshOptions, control: Option<&Utf8Path>) -> Vec<String>
     argv
 }
 
+/// Gives sudo the first line of standard input where it asks for a password, and drops that line where it does not; the rest is
+/// the script. What was answered is not remembered (`-k`), so that sudo asks every time or never.
+const SUDO_THAT_MAY_ASK: &str = r#"sh -c 'if sudo -n true </dev/null 2>/dev/null; then read -r line; line=; exec sudo -n sh; fi; exec sudo -k -S -p "" sh'"#;
+
 /// The remote command that reads a script from its standard input.
 pub(crate) fn shell(options: &SshOptions) -> &'static str {
-    match options.privilege {
-        Privilege::Root if options.user != "root" => "sudo -n sh",
-        Privilege::Root | Privilege::User => "sh",
+    match (options.privilege, &options.sudo_password) {
+        (Privilege::Root, _) if options.user == "root" => "sh",
+        (Privilege::Root, None) => "sudo -n sh",
+        (Privilege::Root, Some(_)) => SUDO_THAT_MAY_ASK,
+        (Privilege::User, _) => "sh",
     }
+}
+
+/// What [`shell`] reads ahead of the script.
+pub(crate) fn before_script(options: &SshOptions) -> String {
+    let asked = shell(options) == SUDO_THAT_MAY_ASK;
+    let password = options.sudo_password.as_ref().filter(|_| asked);
+    password.map_or_else(String::new, SudoPassword::line)
 }
 
 /// A path as ssh's configuration parser reads it back: words are split at blanks, `%` begins a token.
@@ -78,6 +91,8 @@ fn path(path: &Utf8Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use feeder_process::Cmd;
+
     use super::*;
 
     fn options() -> SshOptions {
@@ -110,5 +125,56 @@ mod tests {
         assert_eq!(shell("pi", Privilege::Root), "sudo -n sh");
         assert_eq!(shell("pi", Privilege::User), "sh");
         assert_eq!(shell("root", Privilege::Root), "sh");
+    }
+
+    /// What a script says that goes where sudo does what `sudo` is, with a password.
+    fn with_password(sudo: &str) -> (Option<i32>, String, String) {
+        let guard = tempfile::tempdir().unwrap();
+        let dir = guard.path().to_str().unwrap();
+        let program = format!("#!/bin/sh\nprintf '%s\\n' \"$*\" >>{dir}/told\n{sudo}\n");
+        Cmd::new("sh")
+            .args(["-c", "cat >\"$0\" && chmod 755 \"$0\""])
+            .arg(format!("{dir}/sudo"))
+            .stdin(program)
+            .run()
+            .unwrap();
+        let options = SshOptions { sudo_password: Some(SudoPassword::new("hunter2")), ..options() };
+        let script = crate::script::wrap("echo done", crate::script::Stdout::Limited);
+        let output = Cmd::new("sh")
+            .args(["-c", shell(&options)])
+            .env("PATH", format!("{dir}:{}", std::env::var("PATH").unwrap()))
+            .stdin(before_script(&options) + &script)
+            .output()
+            .unwrap();
+        let told = std::fs::read_to_string(format!("{dir}/told")).unwrap();
+        assert!(!told.contains("hunter2") && !output.stderr.contains("hunter2"), "{told}");
+        (output.status.code, output.stdout_text(), told)
+    }
+
+    #[test]
+    fn sudo_gets_its_password_when_it_asks_and_the_script_never() {
+        let never = with_password("[ \"$1\" = -n ] || exit 9; shift; exec \"$@\"");
+        assert_eq!(never, (Some(0), "done\n".into(), "-n true\n-n sh\n".into()));
+        let asks = with_password(
+            "[ \"$1\" != -n ] || exit 1; read -r line; [ \"$line\" = hunter2 ] || exit 9; shift 4; exec \"$@\"",
+        );
+        assert_eq!(asks, (Some(0), "done\n".into(), "-n true\n-k -S -p  sh\n".into()));
+        // It reads on, as sudo does, and takes no line of the script for anything else.
+        let wrong = with_password("[ \"$1\" != -n ] || exit 1; cat >/dev/null; exit 1");
+        assert_eq!((wrong.0, wrong.1.as_str()), (Some(1), ""));
+    }
+
+    #[test]
+    fn a_password_goes_nowhere_where_sudo_is_not_used() {
+        let sudo_password = Some(SudoPassword::new("hunter2\nrm -rf /"));
+        let of = |user: &str, privilege| {
+            let sudo_password = sudo_password.clone();
+            before_script(&SshOptions { user: user.into(), privilege, sudo_password, ..options() })
+        };
+        assert_eq!(of("root", Privilege::Root), "");
+        assert_eq!(of("pi", Privilege::User), "");
+        assert_eq!(of("pi", Privilege::Root), "hunter2\n");
+        let shown = format!("{:?}", SshOptions { sudo_password, ..options() });
+        assert!(!shown.contains("hunter2"), "{shown}");
     }
 }

@@ -175,8 +175,11 @@ impl Expected for RemoteError {
             Self::Authentication { user, host, .. } => format!(
                 "put your public key into ~{user}/.ssh/authorized_keys on {host}, or load the right key with ssh-add"
             ),
+            Self::Sudo { user, why, .. } if why.contains("incorrect password") => format!(
+                "sudo was given another password than {user}'s there: correct `sudo-password` in cluster.toml"
+            ),
             Self::Sudo { user, .. } => format!(
-                "allow it: `{user} ALL=(ALL) NOPASSWD: ALL` in a file below /etc/sudoers.d"
+                "allow it: `{user} ALL=(ALL) NOPASSWD: ALL` in a file below /etc/sudoers.d; or, where it may ask, say what by `sudo-password` in cluster.toml"
             ),
             Self::Ssh { .. } => "`ssh -G HOST` shows what ssh makes of its configuration".into(),
             Self::ConnectionLost { .. } => "run it again: it continues where it was cut off".into(),

@@ -36,7 +36,7 @@ pub use error::RemoteError;
 pub use hold::{HELD, Held};
 pub use host::Host;
 pub use local::Local;
-pub use options::{HostKeys, Privilege, SshOptions, UserConfig};
+pub use options::{HostKeys, Privilege, SshOptions, SudoPassword, UserConfig};
 pub use parallel::in_parallel;
 pub use restart::{POWER_OFF, REBOOT, later, power_off, restart};
 pub use ssh::Ssh;

@@ -24,6 +24,8 @@ pub struct SshOptions {
     pub config: UserConfig,
     /// As whom scripts run.
     pub privilege: Privilege,
+    /// What sudo is told where it asks for the account's password. Without it, sudo must not ask.
+    pub sudo_password: Option<SudoPassword>,
     /// How long one attempt to connect may take, up to the server's greeting. Whole seconds, at least one.
     pub connect_timeout: Duration,
     /// How long the host may stay silent before the connection counts as lost. Whole seconds, at least four.
@@ -47,6 +49,7 @@ impl SshOptions {
             host_keys: HostKeys::Strict,
             config: UserConfig::Honoured,
             privilege: Privilege::Root,
+            sudo_password: None,
             connect_timeout: Duration::from_secs(15),
             silence: Duration::from_secs(60),
         }
@@ -73,10 +76,31 @@ pub enum UserConfig {
     File(Utf8PathBuf),
 }
 
+/// A password for sudo. It travels by standard input, ahead of a script, and `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SudoPassword(String);
+
+impl SudoPassword {
+    /// One line of text: what stands behind a line end would be taken for the script.
+    pub fn new(password: &str) -> Self {
+        Self(password.lines().next().unwrap_or_default().to_owned())
+    }
+
+    pub(crate) fn line(&self) -> String {
+        format!("{}\n", self.0)
+    }
+}
+
+impl std::fmt::Debug for SudoPassword {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SudoPassword(…)")
+    }
+}
+
 /// As whom scripts run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Privilege {
-    /// root: through `sudo -n`, unless the account is root already.
+    /// root: through sudo, unless the account is root already.
     Root,
     /// The account itself.
     User,

@@ -54,7 +54,8 @@ impl Ssh {
     }
 
     pub(crate) fn shell(&self, script: &str, stdout: Stdout) -> Cmd {
-        self.command().arg(argv::shell(&self.options)).stdin(script::wrap(script, stdout))
+        let script = argv::before_script(&self.options) + &script::wrap(script, stdout);
+        self.command().arg(argv::shell(&self.options)).stdin(script)
     }
 
     fn verdict(&self, status: Status, stderr: &str) -> Result<String, RemoteError> {

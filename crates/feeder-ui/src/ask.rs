@@ -35,6 +35,19 @@ pub fn ask_for(question: &str, word: &str, stop: &dyn Fn() -> bool) -> Answer {
     }
 }
 
+/// Asks for a line of text, without blanks around it; `default` is what a mere return means. `stop` as for [`ask`].
+///
+/// # Errors
+/// Why there is no line: [`Answer::No`] at the end of input, [`Answer::NoTerminal`], [`Answer::Stopped`].
+pub fn ask_line(question: &str, default: &str, stop: &dyn Fn() -> bool) -> Result<String, Answer> {
+    let line = typed(&format!("{question} [{default}] "), stop)?;
+    if line.is_empty() {
+        return Err(Answer::No);
+    }
+    let line = line.trim();
+    Ok(if line.is_empty() { default } else { line }.to_owned())
+}
+
 /// A line that the user types, or why there is none.
 fn typed(prompt: &str, stop: &dyn Fn() -> bool) -> Result<String, Answer> {
     let stdin = io::stdin();

@@ -13,7 +13,7 @@ mod format;
 mod output;
 mod progress;
 
-pub use ask::{Answer, ask, ask_for};
+pub use ask::{Answer, ask, ask_for, ask_line};
 pub use error::{Expected, render, report};
 pub use exit::Exit;
 pub use format::{elapsed, line, plural, size};

@@ -1,6 +1,6 @@
-//! What the systems of all nodes have in common: packages, time zone, locale, journal, the user's groups and keys.
+//! What the systems of all nodes have in common: packages, time zone, locale, journal, and how the user logs in and becomes root.
 
-use feeder_cluster::{Journal, System};
+use feeder_cluster::{Journal, PasswordLogin, Secret, Sudo};
 use feeder_plan::{Directory, File, Notify, Step, Task};
 use feeder_process::quote;
 
@@ -16,6 +16,9 @@ const TIME_ZONE: &str = include_str!("time-zone.sh");
 const LOCALE: &str = include_str!("locale.sh");
 const GROUPS: &str = include_str!("groups.sh");
 const KEYS: &str = include_str!("keys.sh");
+const PASSWORD: &str = include_str!("password.sh");
+const SUDO: &str = include_str!("sudo.sh");
+const LOGIN: &str = include_str!("password-login.sh");
 
 fn journald(journal: Journal) -> String {
     format!(
@@ -23,24 +26,45 @@ fn journald(journal: Journal) -> String {
     )
 }
 
+/// sshd reads its files again, where it runs; one that a socket starts reads them anyway.
+const SSHD_AGAIN: &str = "systemctl try-reload-or-restart ssh.service";
+/// The resource of what it then hears.
+const LOGIN_TASK: &str = "task:password-login";
+
 /// Something that is done on the master and in a generation alike.
 struct Both {
     id: &'static str,
     summary: String,
     /// Variables of the script.
     head: String,
+    /// More of them, where something is changed on the master.
+    on_master: String,
     script: &'static str,
+    /// What the probe prints when all is well.
+    wanted: &'static str,
 }
 
 impl Both {
+    fn new(
+        id: &'static str,
+        summary: String,
+        values: &[(&str, &str)],
+        script: &'static str,
+    ) -> Self {
+        let (head, on_master) = (head(values), String::new());
+        Self { id, summary, head, on_master, script, wanted: "present" }
+    }
+
     /// The script says in one word whether there is something to do, with `verb=probe`, or does it.
     fn text(&self, verb: &str) -> String {
         format!("verb={verb}\n{}{}", self.head, self.script)
     }
 
     fn on_master(&self) -> Task {
-        let at_home = |verb: &str| format!("root=\n{}", self.text(verb));
-        Task::new(self.id, &self.summary).probe(at_home("probe")).apply(at_home("apply"))
+        Task::new(self.id, &self.summary)
+            .probe(format!("root=\n{}", self.text("probe")))
+            .wanted(self.wanted)
+            .apply(format!("root=\n{}{}", self.on_master, self.text("apply")))
     }
 }
 
@@ -48,44 +72,70 @@ fn head(values: &[(&str, &str)]) -> String {
     values.iter().map(|(name, value)| format!("{name}={}\n", quote(value))).collect()
 }
 
-fn done_on_both(system: &System, user: &str) -> Vec<Both> {
+fn done_on_both(site: &Site<'_>) -> Vec<Both> {
+    let (system, user) = (&site.cluster.system, site.cluster.master.user.as_str());
     let mut both = Vec::new();
     if let Some(zone) = &system.time_zone {
-        both.push(Both {
-            id: "time-zone",
-            summary: format!("time zone {zone}"),
-            head: head(&[("zone", zone)]),
-            script: TIME_ZONE,
-        });
+        let summary = format!("time zone {zone}");
+        both.push(Both::new("time-zone", summary, &[("zone", zone)], TIME_ZONE));
     }
     if let Some(locale) = &system.locale {
-        both.push(Both {
-            id: "locale",
-            summary: format!("locale {locale}"),
-            head: head(&[("locale", locale)]),
-            script: LOCALE,
-        });
+        let summary = format!("locale {locale}");
+        both.push(Both::new("locale", summary, &[("locale", locale)], LOCALE));
     }
     if !system.groups.is_empty() {
-        let groups = system.groups.join(" ");
-        both.push(Both {
-            id: "user-groups",
-            summary: format!("user {user} is in {}", system.groups.join(", ")),
-            head: head(&[("user", user), ("groups", &groups)]),
-            script: GROUPS,
-        });
+        let summary = format!("user {user} is in {}", system.groups.join(", "));
+        let values = [("user", user), ("groups", &system.groups.join(" "))];
+        both.push(Both::new("user-groups", summary, &values, GROUPS));
     }
     if !system.authorized_keys.is_empty() {
-        let keys = system.authorized_keys.join("\n");
         let count = feeder_ui::plural(system.authorized_keys.len(), "key");
-        both.push(Both {
-            id: "authorized-keys",
-            summary: format!("{count} with which one can log in as {user}"),
-            head: head(&[("user", user), ("keys", &keys)]),
-            script: KEYS,
-        });
+        let summary = format!("{count} with which one can log in as {user}");
+        let values = [("user", user), ("keys", &system.authorized_keys.join("\n"))];
+        both.push(Both::new("authorized-keys", summary, &values, KEYS));
     }
+    // Before sudo may ask for it.
+    both.extend(site.secrets.password_hash.as_ref().map(|hash| password(user, hash)));
+    both.extend(system.sudo.map(|sudo| rule(user, sudo, site.secrets.sudo_password.as_ref())));
+    both.extend(system.password_login.map(|login| password_login(user, login)));
     both
+}
+
+/// The hash of the user's password is that one.
+fn password(user: &str, hash: &Secret) -> Both {
+    let values = [("user", user), ("hash", hash.expose())];
+    let summary = format!("password of {user}");
+    Both { wanted: "as given", ..Both::new("password", summary, &values, PASSWORD) }
+}
+
+/// How the user becomes root. The password is tried where provisioning goes on to need it: on the master, which workers are clones
+/// of. What is done in a generation goes into a digest that everybody can read, so that a password has no place in it.
+fn rule(user: &str, sudo: Sudo, password: Option<&Secret>) -> Both {
+    let (tag, words) = match sudo {
+        Sudo::WithPassword => ("PASSWD", "with a password"),
+        Sudo::WithoutPassword => ("NOPASSWD", "without a password"),
+    };
+    let rule = format!(
+        "# Written by feeder (module base): changes made here are undone.\n{user} ALL=(ALL:ALL) {tag}: ALL"
+    );
+    let values = [("user", user), ("rule", &rule)];
+    let both = Both::new("sudo", format!("{user} uses sudo {words}"), &values, SUDO);
+    let password = password.map_or("", Secret::expose);
+    Both { on_master: head(&[("password", password)]), head: both.head, ..both }
+}
+
+/// Whether sshd takes passwords.
+fn password_login(user: &str, login: PasswordLogin) -> Both {
+    let (allowed, settings, summary) = match login {
+        PasswordLogin::Allowed => ("yes", "PasswordAuthentication yes", "with a password too"),
+        PasswordLogin::Refused => {
+            ("no", "PasswordAuthentication no\nKbdInteractiveAuthentication no", "with a key only")
+        }
+    };
+    let settings =
+        format!("# Written by feeder (module base): changes made here are undone.\n{settings}");
+    let values = [("user", user), ("allowed", allowed), ("settings", &settings)];
+    Both::new("password-login", format!("login over SSH {summary}"), &values, LOGIN)
 }
 
 pub(crate) fn part(site: &Site<'_>) -> Part {
@@ -93,7 +143,7 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
     if system.is_empty() {
         return Part::default();
     }
-    let both = done_on_both(system, &site.cluster.master.user);
+    let both = done_on_both(site);
     let mut packages = system.packages.clone();
     // Those of C come with libc.
     if system.locale.as_ref().is_some_and(|locale| !locale.starts_with("C.")) {
@@ -119,6 +169,10 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
             JOURNALD.trim_end_matches("/90-feeder.conf"),
             quote(&text)
         ));
+    }
+    if system.password_login.is_some() {
+        let again = Notify::run("sshd", "sshd reads its configuration again", SSHD_AGAIN);
+        step = step.notify(again.when([LOGIN_TASK]));
     }
     let step = step.with_all(both.iter().map(Both::on_master));
     Part { packages, steps: vec![step], in_generation, ..Part::default() }

@@ -71,7 +71,7 @@ pub enum Source {
 }
 
 /// What the scripts are about. Tests run the same scripts in folders of their own.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Script {
     /// The folder of generations.
     pub(crate) generations: String,

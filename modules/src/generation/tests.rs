@@ -353,8 +353,14 @@ fn what_modules_want_has_one_digest_whatever_the_number() {
         assert_eq!(script::wanted(&other), wanted);
         let mut cluster = site.cluster.clone();
         cluster.network.dns.push([9, 9, 9, 9].into());
-        assert_ne!(Site::new(&cluster, site.survey, site.layout, site.modules).wanted, wanted);
+        assert_ne!(
+            Site::new(&cluster, site.secrets, site.survey, site.layout, site.modules).wanted,
+            wanted
+        );
         let fewer = &site.modules[..0];
-        assert_ne!(Site::new(site.cluster, site.survey, site.layout, fewer).wanted, wanted);
+        assert_ne!(
+            Site::new(site.cluster, site.secrets, site.survey, site.layout, fewer).wanted,
+            wanted
+        );
     });
 }

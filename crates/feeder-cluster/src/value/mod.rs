@@ -4,8 +4,10 @@ mod address;
 mod board;
 mod disk;
 mod label;
+mod login;
 mod mac;
 mod name;
+mod secret;
 mod serial;
 mod size;
 mod system;
@@ -15,9 +17,12 @@ pub(crate) use address::{address, name_server, subnet};
 pub use board::{Availability, Board, DhcpMode, FileSystem, SdCard};
 pub use disk::DiskId;
 pub use label::NodeLabel;
+pub use login::{PasswordLogin, Sudo};
 pub use mac::MacAddr;
 pub use name::NodeName;
 pub(crate) use name::user_name;
+pub use secret::SecretRef;
+pub(crate) use secret::SecretSource;
 pub use serial::Serial;
 pub use size::ByteSize;
 pub use system::Journal;
@@ -78,5 +83,7 @@ serialize_as_text!(
     NodeLabel,
     NodeName,
     SdCard,
-    Serial
+    SecretRef,
+    Serial,
+    Sudo
 );
