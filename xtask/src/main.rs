@@ -4,6 +4,7 @@
 //! stderr is talk, and the exit codes are those of `docs/exit-codes.md`.
 
 mod ci;
+mod discover;
 mod exec;
 mod format;
 mod generation;
@@ -39,6 +40,7 @@ Exit codes: 0 done, 1 not as wanted, 2 wrong input, 3 this machine lacks somethi
 enum Command {
     Setup(setup::Setup),
     Image(image::Image),
+    Discover(discover::Discover),
     Provision(provision::Provision),
     Ssd(ssd::Ssd),
     Generation(generation::Generation),
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
     let outcome = match command {
         Command::Setup(command) => command.run(&context),
         Command::Image(command) => command.run(&context),
+        Command::Discover(command) => command.run(&context),
         Command::Provision(command) => command.run(&context),
         Command::Ssd(command) => command.run(&context),
         Command::Generation(command) => command.run(&context),

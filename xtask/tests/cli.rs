@@ -12,9 +12,18 @@ fn xtask() -> Command {
 #[test]
 fn help_is_data_and_names_every_command() {
     let mut told = xtask().arg("--help").assert().success().stderr("");
-    for command in
-        ["setup", "image", "provision", "ssd", "generation", "node", "scenario", "ci", "tidy"]
-    {
+    for command in [
+        "setup",
+        "image",
+        "discover",
+        "provision",
+        "ssd",
+        "generation",
+        "node",
+        "scenario",
+        "ci",
+        "tidy",
+    ] {
         told = told.stdout(contains(format!("\n  {command} ")));
     }
     told.stdout(contains("Usage: cargo xtask <COMMAND>"));
@@ -126,6 +135,63 @@ fn a_master_that_does_not_answer_is_told_with_what_to_do() {
 
     provision.args(["--at", "cluster00=10.9.8.7"]).assert().code(4);
     assert!(calls(dir.path()).contains("10.9.8.7"), "the second address is tried too");
+}
+
+const LAB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/clusters/lab.toml");
+
+/// An ssh whose other side reads a script and answers with what a file holds.
+fn answering(dir: &std::path::Path, answer: &str) -> String {
+    std::fs::write(dir.join("answer"), answer).expect("a file");
+    let script = "cat >>\"${0%/*}/scripts\"\nprintf '\\036feeder begin\\n' >&2\ncat \"${0%/*}/answer\"\nprintf '\\n\\036feeder end 0\\n' >&2\n";
+    program(dir, "ssh", script);
+    format!("{}:{}", dir.display(), std::env::var("PATH").unwrap_or_default())
+}
+
+#[test]
+fn discover_shows_boards_and_adds_them_to_a_file_that_stays_as_it_was_otherwise() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let recording = include_str!("../../fixtures/watch/discover-lab.txt");
+    let path = answering(dir.path(), recording);
+    let config = dir.path().join("cluster.toml");
+    let lab = std::fs::read_to_string(LAB).expect("the sample");
+    std::fs::write(&config, &lab).expect("a file");
+    let discover = |arguments: &[&str]| {
+        let mut command = xtask();
+        command.args(["discover", "--for", "5", "--config"]).arg(&config).args(arguments);
+        command.env("PATH", &path);
+        command
+    };
+    discover(&[])
+        .assert()
+        .success()
+        .stdout(contains("b8:27:eb:99:00:01  3B+    12990001").and(contains("nobody")))
+        .stderr(contains("cluster00 listens on eth0"));
+    assert_eq!(std::fs::read_to_string(&config).expect("a file"), lab);
+    let scripts = std::fs::read_to_string(dir.path().join("scripts")).expect("scripts were sent");
+    assert!(scripts.contains("subnet=192.168.10.0/24 left=5"), "{scripts}");
+
+    let output = discover(&["--add-all", "--format", "json"]).output().expect("it runs");
+    let seen: serde_json::Value =
+        serde_json::from_slice(&output.stdout).expect("stdout is JSON and nothing else");
+    assert_eq!(seen["devices"][0]["place"]["worker"], "cluster01");
+    assert_eq!(seen["devices"][1]["place"]["added"], "cluster03");
+    let added = std::fs::read_to_string(&config).expect("a file");
+    assert!(added.starts_with(&lab) && added.contains("\nserial  = \"12990001\"\n"), "{added}");
+}
+
+#[test]
+fn a_master_that_cannot_listen_is_told_with_what_to_do() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = answering(dir.path(), "no tcpdump\n");
+    let mut discover = xtask();
+    discover.args(["discover", "--config", LAB]).env("PATH", path);
+    discover.assert().code(4).stdout("").stderr(
+        contains("error: cannot listen on cluster00: tcpdump is not installed there")
+            .and(contains("hint: install it: cargo xtask node exec cluster00 --root")),
+    );
+    discover.arg("--add").assert().code(2).stderr(contains("hint: say --add-all"));
+    discover.arg("--add-all").assert().code(2).stderr(contains("cannot be used with"));
+    xtask().args(["discover", "--for", "0"]).assert().code(2).stderr(contains("--for"));
 }
 
 /// Puts a shell script in place of a program. Another process writes it: a file that this one has open for writing, or one
