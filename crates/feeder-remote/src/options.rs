@@ -24,6 +24,9 @@ pub struct SshOptions {
     pub config: UserConfig,
     /// As whom scripts run.
     pub privilege: Privilege,
+    /// The control socket of a connection through which it is reached, in place of one of our own to `address`. Made by
+    /// [`crate::Ssh::beyond`].
+    pub through: Option<Utf8PathBuf>,
     /// How long one attempt to connect may take, up to the server's greeting. Whole seconds, at least one.
     pub connect_timeout: Duration,
     /// How long the host may stay silent before the connection counts as lost. Whole seconds, at least four.
@@ -47,6 +50,7 @@ impl SshOptions {
             host_keys: HostKeys::Strict,
             config: UserConfig::Honoured,
             privilege: Privilege::Root,
+            through: None,
             connect_timeout: Duration::from_secs(15),
             silence: Duration::from_secs(60),
         }
