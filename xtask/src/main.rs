@@ -16,6 +16,7 @@ mod scenario;
 mod setup;
 mod ssd;
 mod tidy;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -44,6 +45,7 @@ enum Command {
     Provision(provision::Provision),
     Ssd(ssd::Ssd),
     Generation(generation::Generation),
+    Watch(watch::Watch),
     Node(node::Node),
     Scenario(scenario::Scenario),
     Ci(ci::Ci),
@@ -78,6 +80,7 @@ fn main() -> ExitCode {
         Command::Provision(command) => command.run(&context),
         Command::Ssd(command) => command.run(&context),
         Command::Generation(command) => command.run(&context),
+        Command::Watch(command) => command.run(&context),
         Command::Node(command) => command.run(&context),
         Command::Scenario(command) => command.run(&context),
         Command::Ci(command) => command.run(&context),

@@ -20,6 +20,7 @@ mod recording;
 mod saved;
 mod secrets;
 mod unit;
+mod watch;
 
 use std::{
     collections::BTreeMap,
