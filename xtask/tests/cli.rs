@@ -261,6 +261,11 @@ fn watch_goes_on_until_it_is_interrupted() {
         .assert()
         .code(130)
         .stdout(contains("cluster01  up\n").and(contains("cluster02  silent\n")));
+}
+
+#[test]
+fn watch_tells_programs_of_each_change_on_a_line() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
     let output = watch(dir.path(), &["--format", "json"]).output().expect("it runs");
     assert_eq!(output.status.code(), Some(130));
     let text = String::from_utf8_lossy(&output.stdout);

@@ -14,6 +14,8 @@ use super::{
 
 /// A boot takes no longer than this in one place: firmware a few seconds for a file, a kernel half a minute.
 const OF_FIRMWARE: Duration = Duration::from_secs(20);
+/// dnsmasq logs no more than the end of a file: 1.6 MB/s are usual on a 3B+ (#1012).
+const OF_LARGE_FILE: Duration = Duration::from_secs(90);
 const OF_KERNEL: Duration = Duration::from_secs(60);
 const OF_SYSTEM: Duration = Duration::from_secs(120);
 
@@ -55,7 +57,7 @@ pub(crate) fn hint(
             "dnsmasq on {master} does not know it yet: run `cargo xtask provision`, then cut its power and give it again"
         )),
         Stage::Asks if stands(OF_FIRMWARE) => Some(of_question(node, cluster)),
-        Stage::Firmware if stands(OF_FIRMWARE) => Some(of_firmware(node)),
+        Stage::Firmware if stands(of_file(node)) => Some(of_firmware(node)),
         Stage::Kernel if stands(OF_KERNEL) => lacks("nfs-server").or_else(|| {
             Some("its kernel did not mount its root: its serial console says why, or the kernel does not fit the board".to_owned())
         }),
@@ -63,6 +65,16 @@ pub(crate) fn hint(
             Some("its root is mounted and SSH does not answer: its console says what its start waits for, as a rule its state image".to_owned())
         }),
         Stage::Asks | Stage::Firmware | Stage::Kernel | Stage::Root => None,
+    }
+}
+
+/// How long the file may take that a worker is at.
+fn of_file(node: &Node) -> Duration {
+    match &node.file {
+        Some((file, false)) if file.starts_with("kernel") || file.starts_with("init") => {
+            OF_LARGE_FILE
+        }
+        _ => OF_FIRMWARE,
     }
 }
 

@@ -21,6 +21,8 @@ use super::{
 
 /// How long one attempt to log in to a worker may take: those without power do not answer at all.
 const CONNECT: Duration = Duration::from_secs(8);
+/// How long a worker that was logged in to may say nothing: it is an idle line on one segment.
+const SILENCE: Duration = Duration::from_secs(12);
 /// From one look, or one login, to the next.
 const INTERVAL: Duration = Duration::from_secs(5);
 /// From one attempt to reach a lost master to the next.
@@ -214,7 +216,8 @@ impl Probe {
         let options = at_home.map(|options| {
             // Where a worker answers from here is not where it answers from the master.
             let address = (worker.address, 22).into();
-            let options = SshOptions { address, connect_timeout: CONNECT, ..options };
+            let options =
+                SshOptions { address, connect_timeout: CONNECT, silence: SILENCE, ..options };
             master.beyond(SshOptions { privilege: Privilege::User, ..options })
         });
         Self { options }

@@ -30,7 +30,7 @@ fn entries(recording: &str) -> Vec<Entry> {
 
 macro_rules! recorded {
     ($name:literal) => {
-        entries(include_str!(concat!("../../../../../fixtures/watch/dnsmasq-", $name, ".jsonl")))
+        entries(include_str!(concat!("../../../../../fixtures/watch/", $name, ".jsonl")))
     };
 }
 
@@ -70,7 +70,7 @@ fn played(cluster: &Cluster, recording: Vec<Entry>, later: u64) -> (State, Momen
 #[test]
 fn a_whole_boot_and_a_worker_that_is_up() {
     let cluster = lab();
-    let (mut state, now, mut lines) = played(&cluster, recorded!("boot"), 1);
+    let (mut state, now, mut lines) = played(&cluster, recorded!("dnsmasq-boot"), 1);
     assert_eq!(state.nodes[0].stage, Stage::Kernel);
     assert_eq!(state.nodes[0].tries, 1, "the second round of DHCP is of the same start");
     let mut told = |state: &State, what: &str, at: Moment| {
@@ -111,14 +111,50 @@ fn a_whole_boot_and_a_worker_that_is_up() {
 }
 
 #[test]
+fn a_boot_in_a_masters_own_journal() {
+    let (state, _, lines) = played(&lab(), recorded!("journal-boot"), 1);
+    assert_eq!(state.nodes[0].stage, Stage::Root);
+    insta::assert_snapshot!("journal", lines);
+}
+
+#[test]
+fn what_takes_its_time_is_no_trouble_until_it_takes_too_long() {
+    let cluster = lab();
+    let hint = |recording: &[Entry], later: u64| {
+        let (state, now, _) = played(&cluster, recording.to_vec(), later);
+        Snapshot::of(&state, &cluster, now).nodes[1].hint.clone()
+    };
+    let all = recorded!("journal-boot");
+    let until = |text: &str| {
+        let at = all.iter().rposition(|entry| format!("{:?}", entry.what).contains(text));
+        &all[..=at.unwrap()]
+    };
+    let says = |hint: Option<String>, words: &str| {
+        assert!(hint.as_ref().is_some_and(|hint| hint.contains(words)), "{hint:?}");
+    };
+    let kernel = until("Failed { path: \"/srv/feeder/tftp/9f404536/kernel8.img\"");
+    assert_eq!(hint(kernel, 60), None, "a large file over a slow network");
+    says(hint(kernel, 100), "stopped in kernel8.img");
+    let small = until("Failed { path: \"/srv/feeder/tftp/9f404536/bcm2837-rpi-3-b-plus.dtb\"");
+    says(hint(small, 25), "stopped in bcm2837-rpi-3-b-plus.dtb");
+    let rom = until("/srv/feeder/tftp/bootcode.bin");
+    says(hint(rom, 25), "behind bootcode.bin, as some boards do after a warm restart (#963)");
+    let started = until("Sent { path: \"/srv/feeder/tftp/9f404536/kernel8.img\"");
+    assert_eq!(hint(started, 30), None);
+    says(hint(started, 61), "did not mount its root");
+    assert_eq!(hint(&all, 100), None);
+    says(hint(&all, 130), "root is mounted and SSH does not answer");
+}
+
+#[test]
 fn where_boots_end_is_told_with_the_cause() {
     let cluster = lab();
     for (name, recording, later) in [
-        ("asks", recorded!("asks"), 40),
-        ("elsewhere", recorded!("elsewhere"), 5),
-        ("half", recorded!("half"), 5),
-        ("unreadable", recorded!("unreadable"), 5),
-        ("lacking", recorded!("lacking"), 5),
+        ("asks", recorded!("dnsmasq-asks"), 40),
+        ("elsewhere", recorded!("dnsmasq-elsewhere"), 5),
+        ("half", recorded!("dnsmasq-half"), 5),
+        ("unreadable", recorded!("dnsmasq-unreadable"), 5),
+        ("lacking", recorded!("dnsmasq-lacking"), 5),
     ] {
         let (state, _, lines) = played(&cluster, recording, later);
         assert_eq!(state.nodes[1].stage, Stage::Silent, "{name}: nothing is of the other worker");
