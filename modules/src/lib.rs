@@ -40,7 +40,7 @@ pub use generation::{Boots, Generation, Generations, Source, Use, Uses, Wanted, 
 pub use generations::{Created, Master};
 pub use layout::Layout;
 pub use part::{MODULES, Module, Part, Site};
-pub use provision::{Permits, Provisioned, provision, provision_with, steps};
+pub use provision::{Permits, Provisioned, connect, provision, provision_with, steps};
 pub use secrets::Secrets;
 pub use ssd::{ssd_finish, ssd_status};
 pub use ssd_boot::{Card, Disk, Disks, MoveState, SsdStatus};

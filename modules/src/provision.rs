@@ -334,7 +334,11 @@ fn move_to_ssd(
     Ok(host)
 }
 
-pub(crate) fn connect(cluster: &Cluster, access: &Access) -> Result<Ssh, ProvisionError> {
+/// Connects to the master: at [`Access::first_contact`] if there is one, then at its own address.
+///
+/// # Errors
+/// It does not answer at either, or not as it should.
+pub fn connect(cluster: &Cluster, access: &Access) -> Result<Ssh, ProvisionError> {
     let mut at_home = access.master(cluster);
     at_home.host_keys = access.host_keys;
     let mut first = None;

@@ -13,7 +13,8 @@ const SOURCES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/sources.rs
 /// The scenarios' own sources.
 const SCENARIOS: &str = "scenarios/src/";
 /// What runs only while a cluster is provisioned or planned.
-const MODULES: &[&str] = &["modules/", "crates/feeder-plan/", "crates/feeder-nodes/"];
+const MODULES: &[&str] =
+    &["modules/", "crates/feeder-plan/", "crates/feeder-nodes/", "crates/feeder-watch/"];
 /// Of these, what every step runs: how hosts are reached, and where things lie on the master.
 const ALWAYS: &[&str] = &[
     "modules/Cargo.toml",

@@ -54,6 +54,10 @@ fn generations(lab: &mut Lab) -> Verdict {
         netboots(lab, &worker)?;
         worker.runs_from_generation(FIRST)
     })?;
+    lab.step("the master sees how far the worker is", |lab| {
+        lab.watch_says_it_is_up(&worker, FIRST)?;
+        lab.discover_says_what_it_lacks()
+    })?;
     lab.step("a second run is kept out", |lab| lab.generations().are_changed_by_one_at_a_time())?;
     lab.step("a second generation is made, and nobody moves", |lab| {
         lab.generations().create(SECOND)?;

@@ -4,6 +4,7 @@
 //! stderr is talk, and the exit codes are those of `docs/exit-codes.md`.
 
 mod ci;
+mod discover;
 mod exec;
 mod format;
 mod generation;
@@ -16,6 +17,7 @@ mod scenario;
 mod setup;
 mod ssd;
 mod tidy;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -41,9 +43,11 @@ enum Command {
     Setup(setup::Setup),
     Image(image::Image),
     Init(init::Init),
+    Discover(discover::Discover),
     Provision(provision::Provision),
     Ssd(ssd::Ssd),
     Generation(generation::Generation),
+    Watch(watch::Watch),
     Node(node::Node),
     Scenario(scenario::Scenario),
     Ci(ci::Ci),
@@ -75,9 +79,11 @@ fn main() -> ExitCode {
         Command::Setup(command) => command.run(&context),
         Command::Image(command) => command.run(&context),
         Command::Init(command) => command.run(&context),
+        Command::Discover(command) => command.run(&context),
         Command::Provision(command) => command.run(&context),
         Command::Ssd(command) => command.run(&context),
         Command::Generation(command) => command.run(&context),
+        Command::Watch(command) => command.run(&context),
         Command::Node(command) => command.run(&context),
         Command::Scenario(command) => command.run(&context),
         Command::Ci(command) => command.run(&context),

@@ -6,7 +6,7 @@ use std::{
     str::FromStr,
 };
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 use feeder_cluster::{Cluster, Setting, Settings};
 use feeder_host::{Consent, Need};
@@ -83,6 +83,11 @@ impl Expected for NoSuchNode {
 }
 
 impl Reach {
+    /// The file that describes the cluster.
+    pub(crate) fn config(&self) -> &Utf8Path {
+        &self.config
+    }
+
     /// Reads the cluster's description, and sees to it that this machine can reach boards.
     pub(crate) fn prepare(
         &self,

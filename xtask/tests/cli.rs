@@ -16,6 +16,7 @@ fn help_is_data_and_names_every_command() {
         "setup",
         "image",
         "init",
+        "discover",
         "provision",
         "ssd",
         "generation",
@@ -239,6 +240,143 @@ fn a_master_that_does_not_answer_is_told_with_what_to_do() {
 
     provision.args(["--at", "cluster00=10.9.8.7"]).assert().code(4);
     assert!(calls(dir.path()).contains("10.9.8.7"), "the second address is tried too");
+}
+
+const LAB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/clusters/lab.toml");
+
+/// An ssh whose other side reads a script and answers with what a file holds.
+fn answering(dir: &std::path::Path, answer: &str) -> String {
+    std::fs::write(dir.join("answer"), answer).expect("a file");
+    let script = "cat >>\"${0%/*}/scripts\"\nprintf '\\036feeder begin\\n' >&2\ncat \"${0%/*}/answer\"\nprintf '\\n\\036feeder end 0\\n' >&2\n";
+    program(dir, "ssh", script);
+    format!("{}:{}", dir.display(), std::env::var("PATH").unwrap_or_default())
+}
+
+#[test]
+fn discover_shows_boards_and_adds_them_to_a_file_that_stays_as_it_was_otherwise() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let recording = include_str!("../../fixtures/watch/discover-lab.txt");
+    let path = answering(dir.path(), recording);
+    let config = dir.path().join("cluster.toml");
+    let lab = std::fs::read_to_string(LAB).expect("the sample");
+    std::fs::write(&config, &lab).expect("a file");
+    let discover = |arguments: &[&str]| {
+        let mut command = xtask();
+        command.args(["discover", "--for", "5", "--config"]).arg(&config).args(arguments);
+        command.env("PATH", &path);
+        command
+    };
+    discover(&[])
+        .assert()
+        .success()
+        .stdout(contains("b8:27:eb:99:00:01  3B+    12990001").and(contains("nobody")))
+        .stderr(contains("cluster00 listens on eth0"));
+    assert_eq!(std::fs::read_to_string(&config).expect("a file"), lab);
+    let scripts = std::fs::read_to_string(dir.path().join("scripts")).expect("scripts were sent");
+    assert!(scripts.contains("subnet=192.168.10.0/24 left=5"), "{scripts}");
+
+    let output = discover(&["--add-all", "--format", "json"]).output().expect("it runs");
+    let seen: serde_json::Value =
+        serde_json::from_slice(&output.stdout).expect("stdout is JSON and nothing else");
+    assert_eq!(seen["devices"][0]["place"]["worker"], "cluster01");
+    assert_eq!(seen["devices"][1]["place"]["added"], "cluster03");
+    let added = std::fs::read_to_string(&config).expect("a file");
+    assert!(added.starts_with(&lab) && added.contains("\nserial  = \"12990001\"\n"), "{added}");
+}
+
+#[test]
+fn a_master_that_cannot_listen_is_told_with_what_to_do() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = answering(dir.path(), "no tcpdump\n");
+    let mut discover = xtask();
+    discover.args(["discover", "--config", LAB]).env("PATH", path);
+    discover.assert().code(4).stdout("").stderr(
+        contains("error: cannot listen on cluster00: tcpdump is not installed there")
+            .and(contains("hint: install it: cargo xtask node exec cluster00 --root")),
+    );
+    discover.arg("--add").assert().code(2).stderr(contains("hint: say --add-all"));
+    discover.arg("--add-all").assert().code(2).stderr(contains("cannot be used with"));
+    xtask().args(["discover", "--for", "0"]).assert().code(2).stderr(contains("--for"));
+}
+
+/// An ssh behind which a master logs and looks, and one of two workers answers, through the master alone.
+const NODES: &str = r#"dir=${0%/*}
+case "$*" in
+  *' -O exit '*) exit ;;
+  *ProxyCommand=*' cluster01'*) ;;
+  *ProxyCommand=*) echo 'Connection closed by UNKNOWN port 65535' >&2; exit 255 ;;
+  *cluster00*) ;;
+  *) echo "not through the master: $*" >&2; exit 255 ;;
+esac
+case "$*" in
+  *' sh') ;;
+  *) exit ;;
+esac
+script=$(cat)
+printf '\036feeder begin\n' >&2
+case $script in
+  *'--follow'*) exec sleep 60 ;;
+  *journalctl*) cat "$dir/journal" ;;
+  *'echo "look '*)
+    printf 'look %s\nunit dnsmasq active\nunit nfs-server active\nsystem running\nspace 100 1 99\nuptime 900.0 1.0\nend\n' "$(date +%s)"
+    case $script in *times=-1*) exec sleep 60 ;; esac ;;
+  *'echo "cmdline '*)
+    printf 'cmdline nfsroot=192.168.10.100:/srv/feeder/generations/1/root,vers=3\nuptime 30.5 1.0\nsystem running\nspace 100 1 99\n' ;;
+esac
+printf '\n\036feeder end 0\n' >&2
+"#;
+
+/// `xtask watch` on those nodes, called by these words.
+fn watch(dir: &std::path::Path, words: &[&str]) -> Command {
+    let journal = include_str!("../../fixtures/watch/dnsmasq-boot.jsonl");
+    std::fs::write(dir.join("journal"), journal).expect("a file");
+    program(dir, "ssh", NODES);
+    let path = format!("{}:{}", dir.display(), std::env::var("PATH").unwrap_or_default());
+    let mut command = Command::new("timeout");
+    // As Ctrl-C does, when it goes on for that long.
+    command.args(["--preserve-status", "--signal", "INT", "6"]);
+    command.arg(assert_cmd::cargo::cargo_bin("xtask"));
+    command.args(["watch", "--config", LAB, "--known-hosts"]).arg(dir.join("known_hosts"));
+    command.args(words).env_remove("CI").env("NO_COLOR", "1").env("PATH", path);
+    command
+}
+
+#[test]
+fn watch_shows_every_node_once_and_says_by_its_exit_whether_all_is_well() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let output = watch(dir.path(), &["--once", "--format", "json"]).output().expect("it runs");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "the second worker is silent: {told}");
+    let seen: serde_json::Value =
+        serde_json::from_slice(&output.stdout).expect("stdout is JSON and nothing else");
+    assert_eq!(seen["well"], false);
+    let stages: Vec<_> = (0..3).map(|node| seen["nodes"][node]["stage"].clone()).collect();
+    assert_eq!(stages, ["up", "up", "silent"]);
+    assert_eq!(seen["nodes"][1]["generation"], 1);
+    watch(dir.path(), &["--once"])
+        .assert()
+        .code(1)
+        .stdout(contains("cluster01  up      30 s").and(contains("cluster02: no power")));
+}
+
+#[test]
+fn watch_goes_on_until_it_is_interrupted() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    watch(dir.path(), &[])
+        .assert()
+        .code(130)
+        .stdout(contains("cluster01  up\n").and(contains("cluster02  silent\n")));
+}
+
+#[test]
+fn watch_tells_programs_of_each_change_on_a_line() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let output = watch(dir.path(), &["--format", "json"]).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(130));
+    let text = String::from_utf8_lossy(&output.stdout);
+    let lines: Result<Vec<serde_json::Value>, _> = text.lines().map(serde_json::from_str).collect();
+    let lines = lines.expect("every line is a document");
+    assert_eq!(lines.last().expect("there are some")["nodes"][1]["stage"], "up");
 }
 
 /// Puts a shell script in place of a program. Another process writes it: a file that this one has open for writing, or one

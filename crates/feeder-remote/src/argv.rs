@@ -1,6 +1,7 @@
 //! The `ssh` command line, as a pure function.
 
 use camino::Utf8Path;
+use feeder_process::quote;
 
 use crate::{HostKeys, Privilege, SshOptions, SudoPassword, UserConfig};
 
@@ -44,6 +45,9 @@ pub fn ssh_argv(options: &SshOptions, control: Option<&Utf8Path>) -> Vec<String>
     option("ServerAliveCountMax", UNANSWERED.to_string());
     // Errors are told apart by their text, and ssh says "Connection closed by …" at this level, not as an error.
     option("LogLevel", "INFO".into());
+    if let Some(socket) = &options.through {
+        option("ProxyCommand", forwarded(options, socket));
+    }
     match control {
         Some(socket) => {
             option("ControlMaster", "auto".into());
@@ -83,6 +87,17 @@ pub(crate) fn before_script(options: &SshOptions) -> String {
     password.map_or_else(String::new, SudoPassword::line)
 }
 
+/// A command that carries a connection through another one. Where that has ended it fails, and does not make one of its own.
+fn forwarded(options: &SshOptions, socket: &Utf8Path) -> String {
+    let control = format!("ControlPath={}", path(socket));
+    let words =
+        ["ssh", "-F", "none", "-o", &control, "-o", "ControlMaster=no", "-o", "ProxyCommand=false"];
+    let to = options.address.to_string();
+    let words = words.into_iter().chain(["-W", &to, "--", "through"]);
+    // A shell reads it, behind ssh that looks for tokens.
+    words.map(|word| quote(word).replace('%', "%%")).collect::<Vec<_>>().join(" ")
+}
+
 /// A path as ssh's configuration parser reads it back: words are split at blanks, `%` begins a token.
 fn path(path: &Utf8Path) -> String {
     let text = path.as_str().replace('%', "%%");
@@ -115,6 +130,17 @@ mod tests {
             ..options()
         };
         insta::assert_snapshot!(ssh_argv(&options, None).join("\n"));
+    }
+
+    #[test]
+    fn a_host_behind_another_one() {
+        let options = SshOptions { through: Some("/tmp/feeder-ssh-x/c".into()), ..options() };
+        let argv = ssh_argv(&options, Some("/tmp/feeder-ssh-y/c".into()));
+        let proxy = argv.iter().find(|word| word.starts_with("ProxyCommand=")).unwrap();
+        assert_eq!(
+            proxy,
+            "ProxyCommand=ssh -F none -o ControlPath=/tmp/feeder-ssh-x/c -o ControlMaster=no -o ProxyCommand=false -W 192.168.10.100:22 -- through"
+        );
     }
 
     #[test]

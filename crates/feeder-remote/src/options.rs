@@ -26,6 +26,9 @@ pub struct SshOptions {
     pub privilege: Privilege,
     /// What sudo is told where it asks for the account's password. Without it, sudo must not ask.
     pub sudo_password: Option<SudoPassword>,
+    /// The control socket of a connection through which it is reached, in place of one of our own to `address`. Made by
+    /// [`crate::Ssh::beyond`].
+    pub through: Option<Utf8PathBuf>,
     /// How long one attempt to connect may take, up to the server's greeting. Whole seconds, at least one.
     pub connect_timeout: Duration,
     /// How long the host may stay silent before the connection counts as lost. Whole seconds, at least four.
@@ -50,6 +53,7 @@ impl SshOptions {
             config: UserConfig::Honoured,
             privilege: Privilege::Root,
             sudo_password: None,
+            through: None,
             connect_timeout: Duration::from_secs(15),
             silence: Duration::from_secs(60),
         }

@@ -45,6 +45,13 @@ impl Ssh {
         &self.options
     }
 
+    /// How a host is reached that this one reaches at its address: through this one's connection, and with our own keys. It must
+    /// not outlive this.
+    #[must_use]
+    pub fn beyond(&self, options: SshOptions) -> SshOptions {
+        SshOptions { through: Some(self.control.socket().to_owned()), ..options }
+    }
+
     /// `ssh` and its arguments up to and with the destination, over the shared connection.
     pub(crate) fn command(&self) -> Cmd {
         // What the user's configuration may add for a person at a terminal is in a script's way.

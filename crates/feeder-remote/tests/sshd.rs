@@ -80,6 +80,22 @@ fn one_connection_serves_all_scripts() {
 }
 
 #[test]
+fn a_host_is_reached_through_another_one_as_long_as_that_one_is_connected() {
+    let Some(sshd) = sshd("a_host_is_reached_through_another_one") else { return };
+    let first = Ssh::connect(sshd.options()).unwrap();
+    let beyond = first.beyond(sshd.options());
+    let second = Ssh::connect(beyond.clone()).unwrap();
+    assert_eq!(second.run("echo $((6 * 7))").unwrap().stdout_text(), "42\n");
+    // Nobody listens there.
+    let nobody = SshOptions { address: "127.0.0.99:9".parse().unwrap(), ..beyond.clone() };
+    let error = Ssh::connect(nobody).unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    drop((second, first));
+    let error = Ssh::connect(beyond).unwrap_err();
+    assert!(error.is_transient(), "{error}");
+}
+
+#[test]
 fn a_changed_host_key_is_refused_whatever_is_accepted() {
     let Some(mut sshd) = sshd("a_changed_host_key_is_refused_whatever_is_accepted") else { return };
     sshd.reinstall();

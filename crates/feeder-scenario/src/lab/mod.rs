@@ -21,6 +21,7 @@ mod saved;
 mod secrets;
 mod stranger;
 mod unit;
+mod watch;
 
 use std::{
     collections::BTreeMap,

@@ -3,8 +3,6 @@
 //! The twin of the boot firmware tells its own view ([`crate::Firmware`]); this is what servers say, and what kernels and
 //! their first programs ask for, which no twin sees.
 
-mod dhcp;
-mod frame;
 mod rpc;
 mod tap;
 mod tftp;
@@ -16,10 +14,12 @@ use std::{
     time::Duration,
 };
 
-use self::{
-    frame::{Body, Mac, Packet, Segment},
-    rpc::Call,
+use feeder_wire::{
+    dhcp,
+    frame::{self, Body, Mac, Packet, Segment},
 };
+
+use self::rpc::Call;
 pub(crate) use tap::listen;
 pub use told::{Answer, Dhcp, Wire};
 

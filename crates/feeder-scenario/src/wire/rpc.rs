@@ -1,7 +1,7 @@
 //! ONC RPC (RFC 5531) over UDP and TCP, as far as one frame shows: which folder a client wants to mount, which port it asks
 //! for, and what the server says.
 
-use super::frame::long;
+use feeder_wire::frame::long;
 
 const PORTMAP: u32 = 100_000;
 const NFS: u32 = 100_003;

@@ -1,6 +1,6 @@
 //! TFTP (RFC 1350, RFC 2347 to 2349), as far as it is told: beginnings, ends and errors.
 
-use super::frame::word;
+use feeder_wire::frame::word;
 
 /// A packet that matters here.
 #[derive(Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+pub use feeder_wire::dhcp::Dhcp;
 use serde::{Deserialize, Serialize};
 
 /// Something that was said on the LAN, by and to nodes by name; whoever has no name is called by its hardware or network
@@ -109,28 +110,6 @@ pub enum Wire {
     },
 }
 
-/// The kind of a DHCP message, by its name in RFC 2131.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Dhcp {
-    /// Who gives me an address?
-    Discover,
-    /// I would.
-    Offer,
-    /// Then you shall.
-    Request,
-    /// That address is in use.
-    Decline,
-    /// It is yours.
-    Ack,
-    /// It is not.
-    Nak,
-    /// I need it no longer.
-    Release,
-    /// I have one; what else should I know?
-    Inform,
-}
-
 /// What became of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -169,21 +148,6 @@ impl Wire {
             | Self::Unregistered { times, .. }
             | Self::Nfs { times, .. } => times,
         }
-    }
-}
-
-impl std::fmt::Display for Dhcp {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Discover => "DISCOVER",
-            Self::Offer => "OFFER",
-            Self::Request => "REQUEST",
-            Self::Decline => "DECLINE",
-            Self::Ack => "ACK",
-            Self::Nak => "NAK",
-            Self::Release => "RELEASE",
-            Self::Inform => "INFORM",
-        })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 /// An Ethernet address.
-pub(super) type Mac = [u8; 6];
+pub type Mac = [u8; 6];
 
 const IPV4: [u8; 2] = [0x08, 0x00];
 const TCP: u8 = 6;
@@ -15,22 +15,30 @@ const ACK: u8 = 0x10;
 
 /// A datagram or segment with its addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Packet<'a> {
+pub struct Packet<'a> {
+    /// Who sent the frame.
     pub mac: Mac,
+    /// Address and port that it comes from.
     pub from: (Ipv4Addr, u16),
+    /// Address and port that it goes to.
     pub to: (Ipv4Addr, u16),
+    /// What it carries.
     pub body: Body<'a>,
 }
 
+/// What an IPv4 datagram carries.
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Body<'a> {
+pub enum Body<'a> {
+    /// A UDP datagram's payload.
     Udp(&'a [u8]),
+    /// A TCP segment's purpose and data.
     Tcp(Segment, &'a [u8]),
 }
 
 /// What a segment is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Segment {
+pub enum Segment {
     /// It asks for a connection.
     Open,
     /// It accepts one.
@@ -42,7 +50,8 @@ pub(super) enum Segment {
 }
 
 /// What a frame carries; `None` for all but whole IPv4 datagrams of UDP and TCP.
-pub(super) fn parse(frame: &[u8]) -> Option<Packet<'_>> {
+#[must_use]
+pub fn parse(frame: &[u8]) -> Option<Packet<'_>> {
     let mac = *frame.get(6..)?.first_chunk()?;
     if frame.get(12..14)? != IPV4 {
         return None;
@@ -76,17 +85,20 @@ pub(super) fn parse(frame: &[u8]) -> Option<Packet<'_>> {
     Some(Packet { mac, from, to, body })
 }
 
-/// Two bytes, the high one first.
-pub(super) fn word(bytes: &[u8], at: usize) -> Option<u16> {
+/// Two bytes, the high one first; `None` when they are not all there.
+#[must_use]
+pub fn word(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..)?.first_chunk().map(|word| u16::from_be_bytes(*word))
 }
 
-/// Four bytes, the highest first.
-pub(super) fn long(bytes: &[u8], at: usize) -> Option<u32> {
+/// Four bytes, the highest first; `None` when they are not all there.
+#[must_use]
+pub fn long(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().map(|long| u32::from_be_bytes(*long))
 }
 
-/// An address.
-pub(super) fn address(bytes: &[u8], at: usize) -> Option<Ipv4Addr> {
+/// An address; `None` when they are not all there.
+#[must_use]
+pub fn address(bytes: &[u8], at: usize) -> Option<Ipv4Addr> {
     long(bytes, at).map(Ipv4Addr::from_bits)
 }
