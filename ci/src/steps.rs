@@ -156,11 +156,6 @@ pub fn steps(extent: Extent, tested: Tested) -> Vec<Step> {
             &["run", "ssd-boot", "--cold"],
         ));
         steps.push(scenario(
-            "ssd-pi",
-            "the same on an emulated Pi 3B",
-            &["run", "ssd-boot", "--machine", "raspi3b", "--cold"],
-        ));
-        steps.push(scenario(
             "ssd-faults",
             "an SSD that fails on the way is named, and the move goes on",
             &["run", "ssd-faults", "--cold"],
@@ -235,7 +230,6 @@ mod tests {
                 "mutations",
                 "ssd-crash",
                 "ssd-boot",
-                "ssd-pi",
                 "ssd-faults",
                 "provision",
                 "swarm",

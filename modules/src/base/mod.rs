@@ -158,7 +158,9 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
         let text = journald(journal);
         step = step.with(File::new(JOURNALD, text.as_str()));
         if journal == Journal::Persistent {
-            step = step.with(Directory::new("/var/log/journal"));
+            // As systemd-tmpfiles(8) makes it at every start.
+            let folder = Directory::new("/var/log/journal").mode(0o2755);
+            step = step.with(folder.owner("root", "systemd-journal"));
         }
         // A journald that was started with its journal in memory moves it when it is told to.
         let again = "systemctl restart systemd-journald.service\njournalctl --flush";

@@ -11,10 +11,11 @@ const EXPORTS: &str = "/etc/exports.d/feeder.exports";
 
 const CONFIG: &str = "/etc/nfs.conf.d/feeder.conf";
 const SERVER: &str = "nfs-server.service";
+const SERVER_CONFIG: &str = "/etc/systemd/system/nfs-server.service.d/feeder.conf";
 /// Options of the kernel's lock daemon. modprobe.d(5)
 const LOCKD: &str = "/etc/modprobe.d/feeder-lockd.conf";
-/// One port for it, in place of another one after every start. Nobody needs it, and nfsd cannot do without.
-const LOCKD_PORT: u16 = 32803;
+/// One port for it, in place of another one after every start, and below those that the kernel gives away by itself. Nobody needs it, and nfsd cannot do without.
+const LOCKD_PORT: u16 = 4045;
 /// The daemon that helps it after a restart, on ports of its own: workers lock nothing over NFS 3.
 const STATD: &str = "rpc-statd.service";
 
@@ -65,6 +66,7 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
         .with_all(exported(site).resources)
         .with(File::new(CONFIG, include_str!("nfs.conf")))
         .with(File::new(LOCKD, format!("options lockd nlm_tcpport={LOCKD_PORT} nlm_udpport={LOCKD_PORT}\n")))
+        .with(File::new(SERVER_CONFIG, include_str!("server.conf")))
         .with(Unit::new(STATD).masked().inactive())
         .with(Unit::new(SERVER).enabled().active())
         .notify(export_again())
