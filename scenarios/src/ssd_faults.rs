@@ -25,8 +25,9 @@ fn ssd_faults(lab: &mut Lab) -> Verdict {
         let (on, error, times) = (Io::Write, IoError::Medium, Times::Always);
         let broken = vec![IoFault { on, error, sector: None, times }];
         lab.master().cut_power()?.ssd_fails(broken)?.power_on()?.until_ssh()?;
+        // A copy that was cut off begins anew.
         let words = [
-            "copy of the running system",
+            "root file system",
             "cluster00-ssd-0:0 fails",
             "error, dev sd",
             "another cable",
