@@ -70,7 +70,7 @@ fn raspberry_pi_os(lab: &mut Lab) -> Verdict {
     })?;
     lab.step("provision waits for its first boot", |lab| {
         lab.provision().with(COMMON).fails(&["first boot", "cloud-init"])?;
-        lab.master().run(FIRST_BOOT_ENDS).map(drop)
+        lab.until_it_is_bare_again()?.run(FIRST_BOOT_ENDS).map(drop)
     })?;
     lab.step("provision takes over", |lab| {
         lab.provision().with(COMMON).applies_changes()?;

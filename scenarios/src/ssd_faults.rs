@@ -26,12 +26,8 @@ fn ssd_faults(lab: &mut Lab) -> Verdict {
         let broken = vec![IoFault { on, error, sector: None, times }];
         lab.master().cut_power()?.ssd_fails(broken)?.power_on()?.until_ssh()?;
         // A copy that was cut off begins anew.
-        let words = [
-            "root file system",
-            "cluster00-ssd-0:0 fails",
-            "error, dev sd",
-            "another cable",
-        ];
+        let words =
+            ["root file system", "cluster00-ssd-0:0 fails", "error, dev sd", "another cable"];
         lab.provision().onto_ssd().fails(&words)?;
         lab.master().cut_power()?.ssd_fails(Vec::new())?.power_on()?.until_ssh().map(drop)
     })?;

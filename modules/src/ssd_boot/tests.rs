@@ -538,6 +538,24 @@ fn with_library(library: &str, line: &str) -> String {
 }
 
 #[test]
+fn how_far_a_copy_is_can_be_read_while_it_is_written() {
+    let tmp = tempfile::tempdir().expect("there is room");
+    let work = tmp.path().display();
+    // Who had opened it before reads on in the old one.
+    let line = format!(
+        "work={work} block=4096 from=/none root_device=/none
+         dd() {{ :; }}
+         echo 0 >$work/copied
+         echo 'copy 0 3' >$work/ranges
+         exec 3<$work/copied
+         copy_ranges
+         cat <&3
+         cat $work/copied"
+    );
+    assert_eq!(with_library(include_str!("scripts/blocks.sh"), &line), "0\n12288\n");
+}
+
+#[test]
 fn usb_comes_first_in_an_order_that_keeps_the_rest() {
     let orders = "for order in f41 f14 f461 f21 f1 f; do usb_first $order; done";
     let told = with_library(include_str!("scripts/eeprom.sh"), orders);

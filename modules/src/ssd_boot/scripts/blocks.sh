@@ -74,7 +74,9 @@ copy_ranges() {
     esac
     dd "$@" of="$root_device" seek=$((first * block)) oflag=seek_bytes count="$bytes" bs=1M conv=notrunc status=none 2>"$work/said" &
     wait "$!"
-    echo "$copied" >"$work/copied"
+    # Whoever reads it meanwhile has the old number or the new one.
+    echo "$copied" >"$work/copied.new"
+    mv "$work/copied.new" "$work/copied"
   done <"$work/ranges"
 }
 
