@@ -180,6 +180,11 @@ pub fn steps(extent: Extent, tested: Tested) -> Vec<Step> {
             "a master under NetworkManager is taken over without being lost",
             &["run", "network-manager", "--cold"],
         ));
+        steps.push(scenario(
+            "imager",
+            "a board as the imager leaves it becomes a master",
+            &["run", "raspberry-pi-os", "--cold"],
+        ));
         steps.push(Step {
             name: "soak",
             proves: "runs that are ended at any moment leave nothing behind",
@@ -235,6 +240,7 @@ mod tests {
                 "swarm",
                 "generation",
                 "takeover",
+                "imager",
                 "soak",
                 "raspi3b"
             ]
