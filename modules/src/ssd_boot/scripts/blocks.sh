@@ -47,7 +47,7 @@ free_and_unused() {
 # ranges: how the copy is made, as lines of "copy FIRST COUNT" and "zero FIRST COUNT", in blocks. To go over a small gap would
 # take longer than to copy it.
 ranges() {
-  free_and_unused | sort -n | awk -v blocks="$(header_of "$from" 'Block count')" -v gap=128 -v most=8192 -v begin=0 '
+  free_and_unused | sort -n | awk -v blocks="$(header_of "$from" 'Block count')" -v gap=1024 -v most=16384 -v begin=0 '
     function put(what, first, count) {
       for (; count > 0; first += most) { print what, first, count < most ? count : most; count -= most }
     }
@@ -62,10 +62,13 @@ ranges() {
     END { if (kind) leave_out(); put("copy", begin, blocks - begin) }'
 }
 
-# copy_ranges: to the disk. Tells bytes in a file.
+# copy_ranges: to the disk. Tells bytes in a file, every so often: a program that is started takes as long as some MiB.
 copy_ranges() {
   trap 'kill "$!"; exit 1' TERM
+  # The last one to close a disk waits until all is written: not each of many.
+  exec 8<>"$root_device"
   copied=0
+  told=0
   while read -r what first count; do
     bytes=$((count * block))
     case $what in
@@ -74,6 +77,8 @@ copy_ranges() {
     esac
     dd "$@" of="$root_device" seek=$((first * block)) oflag=seek_bytes count="$bytes" bs=1M conv=notrunc status=none 2>"$work/said" &
     wait "$!"
+    [ $((copied - told)) -ge 16777216 ] || continue
+    told=$copied
     # Whoever reads it meanwhile has the old number or the new one.
     echo "$copied" >"$work/copied.new"
     mv "$work/copied.new" "$work/copied"
