@@ -1,16 +1,18 @@
-//! What a worker says of itself.
+//! What a machine says of itself: a worker, and the master too.
 
 use std::time::Duration;
 
 use feeder_modules::generation_of;
 
-/// Prints what [`Health`] reads, in one login. Needs no right that a user lacks.
-pub(crate) const SCRIPT: &str = include_str!("health.sh");
+/// Prints what [`Health`] reads. Needs no right that a user lacks.
+pub(super) const HEALTH: &str = include_str!("health.sh");
+/// The same on a worker, in one login. Its root is an overlay, which has the room of its upper layer.
+pub(crate) const SCRIPT: &str = concat!("room=/\n", include_str!("health.sh"));
 
-/// What a worker says of itself.
+/// What a machine says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Health {
-    /// The generation that it runs from, over NFS.
+    /// The generation that it runs from, over NFS; the master runs from none.
     pub(crate) generation: Option<u32>,
     /// How long it has been up.
     pub(crate) uptime: Duration,
@@ -18,7 +20,7 @@ pub(crate) struct Health {
     pub(crate) system: String,
     /// Units that failed.
     pub(crate) failed: Vec<String>,
-    /// What its root has room for: its state image, on the master.
+    /// Room for what it writes: in its state image, or on the master's disk.
     pub(crate) space: Option<Space>,
     /// `active`, `inactive`, `failed` …: its Docker.
     pub(crate) engine: Option<String>,
@@ -51,22 +53,27 @@ impl Health {
     pub(crate) fn parse(text: &str) -> Self {
         let mut health = Self::default();
         for line in text.lines() {
-            let Some((key, value)) = line.split_once(' ') else { continue };
-            let value = value.trim();
-            match key {
-                "cmdline" => health.generation = generation_of(value),
-                "uptime" => {
-                    let seconds = value.split('.').next().and_then(|text| text.parse().ok());
-                    health.uptime = Duration::from_secs(seconds.unwrap_or_default());
-                }
-                "system" => value.clone_into(&mut health.system),
-                "failed" => health.failed.push(value.to_owned()),
-                "space" => health.space = Space::parse(value),
-                "engine" => health.engine = Some(value.to_owned()),
-                _ => {}
-            }
+            health.line(line);
         }
         health
+    }
+
+    /// From the next line that the script prints.
+    pub(super) fn line(&mut self, line: &str) {
+        let Some((key, value)) = line.split_once(' ') else { return };
+        let value = value.trim();
+        match key {
+            "cmdline" => self.generation = generation_of(value),
+            "uptime" => {
+                let seconds = value.split('.').next().and_then(|text| text.parse().ok());
+                self.uptime = Duration::from_secs(seconds.unwrap_or_default());
+            }
+            "system" => value.clone_into(&mut self.system),
+            "failed" => self.failed.push(value.to_owned()),
+            "space" => self.space = Space::parse(value),
+            "engine" => self.engine = Some(value.to_owned()),
+            _ => {}
+        }
     }
 
     /// Nothing is wrong with it.

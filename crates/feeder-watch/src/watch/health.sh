@@ -1,7 +1,7 @@
+# What a machine says of itself; $room is the folder whose file system must have room.
 echo "cmdline $(cat /proc/cmdline)"
 echo "uptime $(cat /proc/uptime)"
-# The root is an overlay, which has the room of its upper layer.
-set -- $(df -P -k / | tail -n 1)
+set -- $(df -P -k "$room" 2>/dev/null | tail -n 1)
 echo "space ${2:-} ${3:-} ${4:-}"
 if command -v systemctl >/dev/null; then
   echo "system $(systemctl is-system-running 2>/dev/null)"

@@ -9,7 +9,10 @@ use std::{
 use feeder_cluster::MacAddr;
 use serde_json::Value;
 
-use super::{Moment, health::Space};
+use super::{
+    Moment,
+    health::{HEALTH, Health},
+};
 
 /// One look.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -23,15 +26,8 @@ pub(crate) struct Look {
     pub(crate) renewed: BTreeMap<Ipv4Addr, Duration>,
     /// Services without which no worker boots, and their state in systemd's words.
     pub(crate) units: BTreeMap<String, String>,
-    /// `running`, `degraded` …, as systemd says it.
-    pub(crate) system: String,
-    /// Units of the master that failed.
-    pub(crate) failed: Vec<String>,
-    /// Room for all that workers write.
-    pub(crate) space: Option<Space>,
-    pub(crate) uptime: Duration,
-    /// The state of the master's Docker, when it was asked.
-    pub(crate) engine: Option<String>,
+    /// What it says of itself.
+    pub(crate) health: Health,
     /// The swarm that it manages.
     pub(crate) swarm: Option<Result<BTreeMap<String, Member>, String>>,
 }
@@ -50,13 +46,13 @@ pub struct Member {
     pub tasks: usize,
 }
 
-/// The script that looks so many times, or for ever.
+/// The script that looks so many times, or for ever; `base` is the folder of all that the master serves.
 pub(crate) fn script(interval: Duration, times: Option<u32>, base: &str, swarm: bool) -> String {
     let times = times.map_or("-1".to_owned(), |times| times.to_string());
-    let (interval, base) = (interval.as_secs().max(1), feeder_process::quote(base));
+    let (interval, room) = (interval.as_secs().max(1), feeder_process::quote(base));
     let swarm = if swarm { "yes" } else { "no" };
     format!(
-        "interval={interval} times={times} base={base} swarm={swarm}\n{}",
+        "interval={interval} times={times} room={room} swarm={swarm}\nhealth() {{\n{HEALTH}}}\n{}",
         include_str!("look.sh")
     )
 }
@@ -94,14 +90,6 @@ impl Reader {
                 let (unit, state) = value.split_once(' ').unwrap_or((value, ""));
                 look.units.insert(unit.to_owned(), state.to_owned());
             }
-            "system" => value.clone_into(&mut look.system),
-            "failed" => look.failed.push(value.to_owned()),
-            "space" => look.space = Space::parse(value),
-            "uptime" => {
-                let seconds = value.split('.').next().and_then(|text| text.parse().ok());
-                look.uptime = Duration::from_secs(seconds.unwrap_or_default());
-            }
-            "engine" => look.engine = Some(value.to_owned()),
             "json" => {
                 let (what, json) = value.split_once(' ')?;
                 let json = serde_json::from_str(json).ok();
@@ -112,7 +100,7 @@ impl Reader {
                 look.swarm = self.nodes.as_ref().map(|nodes| members(nodes, self.tasks.as_ref()));
                 return Some(look);
             }
-            _ => {}
+            _ => look.health.line(line),
         }
         None
     }
@@ -211,7 +199,10 @@ look 1795936805
         let mut looks = Vec::new();
         Local::new("here").stream(&script, &mut |line| looks.extend(reader.line(line))).unwrap();
         assert_eq!(looks.len(), 2);
-        assert!(looks[0].at > Moment(1_700_000_000) && looks[0].space.is_some(), "{looks:?}");
+        assert!(
+            looks[0].at > Moment(1_700_000_000) && looks[0].health.space.is_some(),
+            "{looks:?}"
+        );
         assert!(looks[1].at > looks[0].at);
     }
 }

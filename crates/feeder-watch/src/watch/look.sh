@@ -1,5 +1,5 @@
-# Prints about once in $interval seconds what the master sees, $times times or for ever (-1). $base is the folder of all that it
-# serves; $swarm is yes when its engine is to be asked. It ends when what it writes is read no more.
+# Prints about once in $interval seconds what the master sees and says of itself (health), $times times or for ever (-1). $swarm is
+# yes when its engine is to be asked. It ends when what it writes is read no more.
 while :; do
   echo "look $(date +%s)"
   ip -4 neigh show | sed 's/^/neigh /'
@@ -12,18 +12,11 @@ while :; do
   for unit in dnsmasq nfs-server; do
     echo "unit $unit $(systemctl is-active $unit.service 2>/dev/null)"
   done
-  echo "system $(systemctl is-system-running 2>/dev/null)"
-  systemctl list-units --failed --plain --no-legend 2>/dev/null | sed 's/^\([^ ]*\).*/failed \1/'
-  set -- $(df -P -k "$base" 2>/dev/null | tail -n 1)
-  echo "space ${2:-} ${3:-} ${4:-}"
-  echo "uptime $(cat /proc/uptime)"
-  if [ "$swarm" = yes ]; then
-    echo "engine $(systemctl is-active docker.service 2>/dev/null)"
-    if [ -S /run/docker.sock ] && command -v curl >/dev/null; then
-      for what in nodes 'tasks?filters=%7B%22desired-state%22%3A%5B%22running%22%5D%7D'; do
-        curl --silent --max-time 10 --unix-socket /run/docker.sock --write-out '\n' "http://engine/$what" | sed -n "s/^./json ${what%%\?*} &/p"
-      done
-    fi
+  health
+  if [ "$swarm" = yes ] && [ -S /run/docker.sock ] && command -v curl >/dev/null; then
+    for what in nodes 'tasks?filters=%7B%22desired-state%22%3A%5B%22running%22%5D%7D'; do
+      curl --silent --max-time 10 --unix-socket /run/docker.sock --write-out '\n' "http://engine/$what" | sed -n "s/^./json ${what%%\?*} &/p"
+    done
   fi
   echo end
   times=$((times - 1))

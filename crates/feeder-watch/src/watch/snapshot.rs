@@ -134,16 +134,16 @@ fn master(state: &State, cluster: &Cluster, now: Moment) -> NodeState {
     let stage = if lost.is_none() && look.is_some() { Stage::Up } else { Stage::Silent };
     let ago = |at: Moment| now.since(at).as_secs();
     let name = cluster.master.name.to_string();
-    let room = look.and_then(|look| look.space).map(Room::of);
+    let room = look.and_then(|look| look.health.space).map(Room::of);
     let full = room.is_some_and(|room| room.full);
-    let failed = look.map(|look| look.failed.clone()).unwrap_or_default();
+    let failed = look.map(|look| look.health.failed.clone()).unwrap_or_default();
     let down: Vec<&str> = look
         .iter()
         .flat_map(|look| &look.units)
         .filter(|(_, state)| *state != "active")
         .map(|(unit, _)| unit.as_str())
         .collect();
-    let system = look.map(|look| look.system.as_str()).unwrap_or_default();
+    let system = look.map(|look| look.health.system.as_str()).unwrap_or_default();
     let (text, hint) = match lost {
         _ if stage == Stage::Silent => {
             ("does not answer".to_owned(), lost.map(str::to_owned))
@@ -164,13 +164,13 @@ fn master(state: &State, cluster: &Cluster, now: Moment) -> NodeState {
         stage,
         text,
         well,
-        since_seconds: look.filter(|_| stage == Stage::Up).map(|look| look.uptime.as_secs()),
+        since_seconds: look.filter(|_| stage == Stage::Up).map(|look| look.health.uptime.as_secs()),
         last_sign_seconds: look.map(|look| ago(look.at)),
         file: None,
         generation: None,
         failed_units: failed,
         room,
-        engine: look.and_then(|look| look.engine.clone()),
+        engine: look.and_then(|look| look.health.engine.clone()),
         swarm: None,
         hint,
         name,
