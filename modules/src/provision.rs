@@ -288,12 +288,12 @@ fn try_ssd(host: Ssh, site: &Site<'_>, access: &Access) -> Result<Ssh, Provision
     host.run(&script.trial())?;
     let host = restart(host, TRYBOOT, site.cluster, access).map_err(failed)?;
     if !runs_here(&host)? {
-        host.run(ssd_boot::AFTER_TRIAL)?;
+        host.run(&ssd_boot::after_trial())?;
         return Err(ProvisionError::Trial { host: name(), source: None });
     }
     let host = restart(host, REBOOT, site.cluster, access)
         .map_err(|source| ProvisionError::NotBack { host: name(), from_ssd: false, source })?;
-    host.run(ssd_boot::AFTER_TRIAL)?;
+    host.run(&ssd_boot::after_trial())?;
     Ok(host)
 }
 

@@ -12,18 +12,19 @@ pub(crate) const NAME: &str = "base";
 const JOURNALD: &str = "/etc/systemd/journald.conf.d/90-feeder.conf";
 
 /// Each script works on the system below `$root`: on the master, where that is nothing, and in a new generation.
+/// Above what is in a file.
+const WRITTEN: &str = "# Written by feeder (module base): changes made here are undone.";
+
 const TIME_ZONE: &str = include_str!("time-zone.sh");
 const LOCALE: &str = include_str!("locale.sh");
 const GROUPS: &str = include_str!("groups.sh");
 const KEYS: &str = include_str!("keys.sh");
-const PASSWORD: &str = include_str!("password.sh");
-const SUDO: &str = include_str!("sudo.sh");
+const PASSWORD: &str = concat!(include_str!("shadow.sh"), include_str!("password.sh"));
+const SUDO: &str = concat!(include_str!("shadow.sh"), include_str!("sudo.sh"));
 const LOGIN: &str = include_str!("password-login.sh");
 
 fn journald(journal: Journal) -> String {
-    format!(
-        "# Written by feeder (module base): changes made here are undone.\n[Journal]\nStorage={journal}\nSystemMaxUse=64M\n"
-    )
+    format!("{WRITTEN}\n[Journal]\nStorage={journal}\nSystemMaxUse=64M\n")
 }
 
 /// sshd reads its files again, where it runs; one that a socket starts reads them anyway.
@@ -115,13 +116,11 @@ fn rule(user: &str, sudo: Sudo, password: Option<&Secret>) -> Both {
         Sudo::WithPassword => ("PASSWD", "with a password"),
         Sudo::WithoutPassword => ("NOPASSWD", "without a password"),
     };
-    let rule = format!(
-        "# Written by feeder (module base): changes made here are undone.\n{user} ALL=(ALL:ALL) {tag}: ALL"
-    );
+    let rule = format!("{WRITTEN}\n{user} ALL=(ALL:ALL) {tag}: ALL");
     let values = [("user", user), ("rule", &rule)];
-    let both = Both::new("sudo", format!("{user} uses sudo {words}"), &values, SUDO);
     let password = password.map_or("", Secret::expose);
-    Both { on_master: head(&[("password", password)]), head: both.head, ..both }
+    let summary = format!("{user} uses sudo {words}");
+    Both { on_master: head(&[("password", password)]), ..Both::new("sudo", summary, &values, SUDO) }
 }
 
 /// Whether sshd takes passwords.
@@ -132,8 +131,7 @@ fn password_login(user: &str, login: PasswordLogin) -> Both {
             ("no", "PasswordAuthentication no\nKbdInteractiveAuthentication no", "with a key only")
         }
     };
-    let settings =
-        format!("# Written by feeder (module base): changes made here are undone.\n{settings}");
+    let settings = format!("{WRITTEN}\n{settings}");
     let values = [("user", user), ("allowed", allowed), ("settings", &settings)];
     Both::new("password-login", format!("login over SSH {summary}"), &values, LOGIN)
 }

@@ -1,8 +1,5 @@
-# The hash is compared, and handed over, by the shell itself: it is in no argument list.
-found=
-while IFS=: read -r name value rest; do
-  if [ "$name" = "$user" ]; then found=$value; fi
-done <"$root/etc/shadow"
+# The hash is compared, and handed over, by the shell itself, too.
+hash_of_user
 if [ $verb = probe ]; then
   case $found in
     "$hash") echo 'as given' ;;

@@ -7,10 +7,7 @@ else
   # Whoever provisions must be able to become root afterwards. Perl's crypt knows what the system knows; all of it goes by
   # standard input.
   if [ -n "${password:-}" ]; then
-    found=
-    while IFS=: read -r name value rest; do
-      if [ "$name" = "$user" ]; then found=$value; fi
-    done <"$root/etc/shadow"
+    hash_of_user
     printf '%s\n%s\n' "$password" "$found" | perl -e 'chomp(my ($password, $hash) = <STDIN>); exit((crypt($password, $hash) // "") eq $hash ? 0 : 1)' || {
       echo "sudo-password in [master] is not the password of $user here: nobody could provision any more. Correct it, or set password in [system]" >&2
       exit 1

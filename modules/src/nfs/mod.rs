@@ -8,14 +8,17 @@ use crate::{Part, Site, template::render};
 pub(crate) const NAME: &str = "nfs";
 
 const EXPORTS: &str = "/etc/exports.d/feeder.exports";
-
 const CONFIG: &str = "/etc/nfs.conf.d/feeder.conf";
 const SERVER: &str = "nfs-server.service";
 const SERVER_CONFIG: &str = "/etc/systemd/system/nfs-server.service.d/feeder.conf";
 /// Options of the kernel's lock daemon. modprobe.d(5)
 const LOCKD: &str = "/etc/modprobe.d/feeder-lockd.conf";
-/// One port for it, in place of another one after every start, and below those that the kernel gives away by itself. Nobody needs it, and nfsd cannot do without.
-const LOCKD_PORT: u16 = 4045;
+/// One port for it, in place of another one after every start, and below those that the kernel gives away by itself. Nobody needs
+/// it, and nfsd cannot do without.
+const LOCKD_OPTIONS: &str = "options lockd nlm_tcpport=4045 nlm_udpport=4045\n";
+/// The same for one that was loaded when the server was installed.
+const LOCKD_NOW: &str = "[ ! -e /proc/sys/fs/nfs/nlm_tcpport ] || \
+                         sysctl -qw fs.nfs.nlm_tcpport=4045 fs.nfs.nlm_udpport=4045";
 /// The daemon that helps it after a restart, on ports of its own: workers lock nothing over NFS 3.
 const STATD: &str = "rpc-statd.service";
 
@@ -65,20 +68,12 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
     let step = step
         .with_all(exported(site).resources)
         .with(File::new(CONFIG, include_str!("nfs.conf")))
-        .with(File::new(LOCKD, format!("options lockd nlm_tcpport={LOCKD_PORT} nlm_udpport={LOCKD_PORT}\n")))
+        .with(File::new(LOCKD, LOCKD_OPTIONS))
         .with(File::new(SERVER_CONFIG, include_str!("server.conf")))
         .with(Unit::new(STATD).masked().inactive())
         .with(Unit::new(SERVER).enabled().active())
         .notify(export_again())
-        // It was loaded when the server was installed.
-        .notify(
-            Notify::run(
-                "lockd",
-                "one port for the lock daemon",
-                format!("[ ! -e /proc/sys/fs/nfs/nlm_tcpport ] || sysctl -qw fs.nfs.nlm_tcpport={LOCKD_PORT} fs.nfs.nlm_udpport={LOCKD_PORT}"),
-            )
-            .when([LOCKD]),
-        )
+        .notify(Notify::run("lockd", "one port for the lock daemon", LOCKD_NOW).when([LOCKD]))
         .notify(Notify::restart(SERVER).when([CONFIG, LOCKD]));
     Part { packages: vec!["nfs-kernel-server".to_owned()], steps: vec![step], ..Part::default() }
 }

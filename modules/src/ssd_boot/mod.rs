@@ -14,7 +14,10 @@ pub(crate) use refuse::{Refusal, must_program, way};
 pub(crate) use script::{Script, Way};
 pub use status::{Card, SsdStatus, finish, status};
 
-use crate::{Part, Site, firmware::rewritten};
+use crate::{
+    Part, Site,
+    firmware::{flushed, rewritten},
+};
 
 pub(crate) const NAME: &str = "ssd-boot";
 /// The step that ends with another disk: provisioning applies it by itself, last, and restarts the master.
@@ -79,7 +82,10 @@ fn switch(way: Way) -> &'static str {
 }
 
 /// Takes what the trial needed off the card again.
-pub(crate) const AFTER_TRIAL: &str = "rm -f /boot/firmware/tryboot.txt /boot/firmware/feeder-try.txt\nsync -f /boot/firmware\nsync /boot/firmware\n";
+pub(crate) fn after_trial() -> String {
+    let files = "/boot/firmware/tryboot.txt /boot/firmware/feeder-try.txt";
+    format!("rm -f {files}\n{}", flushed("/boot/firmware".into()))
+}
 
 /// The last step, by itself.
 pub(crate) fn move_step(site: &Site<'_>) -> Option<Step> {

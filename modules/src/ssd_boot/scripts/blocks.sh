@@ -6,7 +6,7 @@
 # read as the kernel has it, since a file system and its block device share that cache; no journal is needed to make it
 # current, and fsck mends where two moments of it meet.
 
-# blocks_suffice: the copy can be made by blocks.
+# blocks_suffice: the copy can be made by blocks. Sets $from, and how many $blocks of how many bytes ($block) it has.
 blocks_suffice() {
   [ "$file_system" = ext4 ] || return 1
   from=$(findmnt -nro SOURCE --target "$source")
@@ -16,7 +16,8 @@ blocks_suffice() {
   block=$(header_of "$from" 'Block size')
   # Smaller ones share a page of that cache: file and block device could disagree.
   [ "$block" = "$(getconf PAGESIZE)" ] || return 1
-  [ $(($(header_of "$from" 'Block count') * block)) -le "$(blockdev --getsize64 "$root_device")" ]
+  blocks=$(header_of "$from" 'Block count')
+  [ $((blocks * block)) -le "$(blockdev --getsize64 "$root_device")" ]
 }
 
 # header_of DEVICE FIELD
@@ -47,7 +48,7 @@ free_and_unused() {
 # ranges: how the copy is made, as lines of "copy FIRST COUNT" and "zero FIRST COUNT", in blocks. To go over a small gap would
 # take longer than to copy it.
 ranges() {
-  free_and_unused | sort -n | awk -v blocks="$(header_of "$from" 'Block count')" -v gap=1024 -v most=16384 -v begin=0 '
+  free_and_unused | sort -n | awk -v blocks="$blocks" -v gap=1024 -v most=16384 -v begin=0 '
     function put(what, first, count) {
       for (; count > 0; first += most) { print what, first, count < most ? count : most; count -= most }
     }

@@ -47,8 +47,8 @@ used() { df -B1 --output=used "$1" | tail -n 1 | tr -d ' '; }
 # copied_files: bytes on the mounted copy.
 copied_files() { used "$work/root"; }
 
-# tell_progress COMMAND [TOTAL]: what it prints, of TOTAL or the bytes in use; now, and once a second until $ticker is killed. Ends the copy when
-# the disk takes nothing any more: what copies would try every file that is left.
+# tell_progress COMMAND [TOTAL]: what it prints, of TOTAL or the bytes in use; now, and once a second until $ticker is killed. Ends
+# the copy when the disk takes nothing any more: what copies would try every file that is left.
 tell_progress() {
   total=${2-$(used "$source")}
   tell "$($1 2>/dev/null)"
