@@ -124,67 +124,55 @@ pub fn steps(extent: Extent, tested: Tested) -> Vec<Step> {
         work: Work::Scenario(args.to_vec()),
         counted: Counted::Scenarios,
     };
-    steps.push(scenario(
-        "netboot",
-        "a worker without a disk boots from its master",
-        &["run", "netboot", "--cold"],
-    ));
-    steps.push(scenario(
-        "sabotage",
-        "the scenario can fail, and says why",
-        &["run", "sabotage", "--cold"],
-    ));
+    let cold = |name, proves, story| scenario(name, proves, &["run", story, "--cold"]);
+    steps.push(cold("netboot", "a worker without a disk boots from its master", "netboot"));
+    steps.push(cold("sabotage", "the scenario can fail, and says why", "sabotage"));
     let sample = ["mutate", "netboot", "/etc/hosts", "unknown host", "no start file"];
     let mutations: &[&'static str] = match extent {
         Extent::Usual => &sample,
         Extent::Full => &sample[..2],
     };
     steps.push(scenario("mutations", "what is broken on purpose is noticed and named", mutations));
-    let crash: &[&'static str] = match extent {
-        Extent::Usual => &["run", "ssd-crash", "--cold"],
-        Extent::Full => &["run", "ssd-crash-all", "--cold"],
+    let crash = match extent {
+        Extent::Usual => "ssd-crash",
+        Extent::Full => "ssd-crash-all",
     };
-    steps.push(scenario(
+    steps.push(cold(
         "ssd-crash",
         "wherever a power cut ends the move to an SSD, something boots and fsck mends it",
         crash,
     ));
     if extent == Extent::Full {
-        steps.push(scenario(
-            "ssd-boot",
-            "the master moves to an SSD, whenever its power fails on the way",
-            &["run", "ssd-boot", "--cold"],
-        ));
-        steps.push(scenario(
-            "ssd-faults",
-            "an SSD that fails on the way is named, and the move goes on",
-            &["run", "ssd-faults", "--cold"],
-        ));
-        steps.push(scenario(
-            "provision",
-            "provisioning that is killed goes on, and no port is open that need not be",
-            &["run", "provision", "--cold"],
-        ));
-        steps.push(scenario(
-            "swarm",
-            "a swarm forms, breaks and heals by itself",
-            &["run", "swarm", "--cold"],
-        ));
-        steps.push(scenario(
-            "generation",
-            "workers move to another system and back, and nothing in use goes away",
-            &["run", "generations", "--cold"],
-        ));
-        steps.push(scenario(
-            "takeover",
-            "a master under NetworkManager is taken over without being lost",
-            &["run", "network-manager", "--cold"],
-        ));
-        steps.push(scenario(
-            "imager",
-            "a board as the imager leaves it becomes a master",
-            &["run", "raspberry-pi-os", "--cold"],
-        ));
+        let stories = [
+            (
+                "ssd-boot",
+                "the master moves to an SSD, whenever its power fails on the way",
+                "ssd-boot",
+            ),
+            (
+                "ssd-faults",
+                "an SSD that fails on the way is named, and the move goes on",
+                "ssd-faults",
+            ),
+            (
+                "provision",
+                "provisioning that is killed goes on, and no port is open that need not be",
+                "provision",
+            ),
+            ("swarm", "a swarm forms, breaks and heals by itself", "swarm"),
+            (
+                "generation",
+                "workers move to another system and back, and nothing in use goes away",
+                "generations",
+            ),
+            (
+                "takeover",
+                "a master under NetworkManager is taken over without being lost",
+                "network-manager",
+            ),
+            ("imager", "a board as the imager leaves it becomes a master", "raspberry-pi-os"),
+        ];
+        steps.extend(stories.map(|(name, proves, story)| cold(name, proves, story)));
         steps.push(Step {
             name: "soak",
             proves: "runs that are ended at any moment leave nothing behind",

@@ -15,7 +15,11 @@ use smoltcp::{
     },
 };
 
-use crate::{Mac, Port, frame::BROADCAST};
+use crate::{
+    Mac, Port,
+    frame::{BROADCAST, HEADER},
+    router::udp_frame,
+};
 
 /// Questions that wait for an answer at the same time: fewer than a port of the LAN queues.
 const AT_ONCE: usize = 256;
@@ -190,14 +194,23 @@ impl Stranger<'_> {
             target_protocol_addr: address,
         };
         let mut bytes = self.ethernet(to, EthernetProtocol::Arp, packet.buffer_len());
-        let body = EthernetFrame::<&[u8]>::header_len();
-        packet.emit(&mut ArpPacket::new_unchecked(&mut bytes[body..]));
+        packet.emit(&mut ArpPacket::new_unchecked(&mut bytes[HEADER..]));
         bytes
     }
 
     /// A SYN, or a datagram of one byte.
-    fn question(&self, (mac, host): (Mac, Ipv4Addr), service: Service) -> Vec<u8> {
-        let tcp = |dst_port| TcpRepr {
+    fn question(&self, to: (Mac, Ipv4Addr), service: Service) -> Vec<u8> {
+        match service {
+            Service::Tcp(port) => self.syn(to, port),
+            Service::Udp(dst_port) => {
+                let udp = UdpRepr { src_port: FROM, dst_port };
+                udp_frame((self.mac, self.address), to, udp, &[0])
+            }
+        }
+    }
+
+    fn syn(&self, (mac, host): (Mac, Ipv4Addr), dst_port: u16) -> Vec<u8> {
+        let tcp = TcpRepr {
             src_port: FROM,
             dst_port,
             control: TcpControl::Syn,
@@ -211,28 +224,20 @@ impl Stranger<'_> {
             timestamp: None,
             payload: &[],
         };
-        let sums = ChecksumCapabilities::default();
-        let (next_header, payload_len) = match service {
-            Service::Tcp(port) => (IpProtocol::Tcp, tcp(port).buffer_len()),
-            Service::Udp(_) => (IpProtocol::Udp, 8 + 1),
+        let ip = Ipv4Repr {
+            src_addr: self.address,
+            dst_addr: host,
+            next_header: IpProtocol::Tcp,
+            payload_len: tcp.buffer_len(),
+            hop_limit: 64,
         };
-        let (src_addr, dst_addr) = (self.address, host);
-        let ip = Ipv4Repr { src_addr, dst_addr, next_header, payload_len, hop_limit: 64 };
-        let mut bytes = self.ethernet(mac, EthernetProtocol::Ipv4, ip.buffer_len() + payload_len);
-        let (ip_bytes, body) =
-            bytes[EthernetFrame::<&[u8]>::header_len()..].split_at_mut(ip.buffer_len());
-        ip.emit(&mut Ipv4Packet::new_unchecked(ip_bytes), &sums);
-        let (from, to) = (src_addr.into(), dst_addr.into());
-        match service {
-            Service::Tcp(port) => {
-                tcp(port).emit(&mut TcpPacket::new_unchecked(body), &from, &to, &sums);
-            }
-            Service::Udp(dst_port) => {
-                let udp = UdpRepr { src_port: FROM, dst_port };
-                let body = &mut UdpPacket::new_unchecked(body);
-                udp.emit(body, &from, &to, 1, |payload| payload.fill(0), &sums);
-            }
-        }
+        let sums = ChecksumCapabilities::default();
+        let length = ip.buffer_len() + ip.payload_len;
+        let mut bytes = self.ethernet(mac, EthernetProtocol::Ipv4, length);
+        let mut packet = Ipv4Packet::new_unchecked(&mut bytes[HEADER..]);
+        ip.emit(&mut packet, &sums);
+        let body = &mut TcpPacket::new_unchecked(packet.payload_mut());
+        tcp.emit(body, &self.address.into(), &host.into(), &sums);
         bytes
     }
 

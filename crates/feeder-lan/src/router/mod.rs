@@ -266,7 +266,13 @@ pub(crate) fn dhcp_frame((mac, server): (Mac, Ipv4Addr), reply: &Reply) -> Vec<u
     udp_frame((mac, server), (reply.mac, reply.address), udp, &reply.payload)
 }
 
-fn udp_frame(from: (Mac, Ipv4Addr), to: (Mac, Ipv4Addr), udp: UdpRepr, payload: &[u8]) -> Vec<u8> {
+/// A UDP datagram in a frame.
+pub(crate) fn udp_frame(
+    from: (Mac, Ipv4Addr),
+    to: (Mac, Ipv4Addr),
+    udp: UdpRepr,
+    payload: &[u8],
+) -> Vec<u8> {
     let ip = Ipv4Repr {
         src_addr: from.1,
         dst_addr: to.1,

@@ -41,12 +41,6 @@ impl From<ProvisionError> for DiscoverError {
     }
 }
 
-impl DiscoverError {
-    pub(super) fn listening(error: RemoteError) -> Self {
-        Self::Listening(error)
-    }
-}
-
 impl Expected for DiscoverError {
     fn exit(&self) -> Exit {
         match self {

@@ -112,7 +112,7 @@ fn listen(
         Ok(_) => {}
         // Ctrl-C is how it ends when no time was given.
         Err(RemoteError::Interrupted { .. }) if interrupt::requested() && interface.is_some() => {}
-        Err(source) => return Err(unable.unwrap_or_else(|| DiscoverError::listening(source))),
+        Err(source) => return Err(unable.unwrap_or(DiscoverError::Listening(source))),
     }
     match (unable, interface) {
         (None, Some(interface)) => Ok(Discovered {
