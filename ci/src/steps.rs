@@ -159,6 +159,11 @@ pub fn steps(extent: Extent, tested: Tested) -> Vec<Step> {
                 "provisioning that is killed goes on, and no port is open that need not be",
                 "provision",
             ),
+            (
+                "mishaps",
+                "a full disk and a mirror that goes away are told, and provisioning goes on",
+                "provision-faults",
+            ),
             ("swarm", "a swarm forms, breaks and heals by itself", "swarm"),
             (
                 "generation",
@@ -181,6 +186,8 @@ pub fn steps(extent: Extent, tested: Tested) -> Vec<Step> {
         });
         let args = ["run", "netboot", "--machine", "raspi3b", "--cold"];
         steps.push(scenario("raspi3b", "the same with the worker on an emulated Pi 3B", &args));
+        let args = ["run", "ssd-boot", "--machine", "raspi3b", "--cold"];
+        steps.push(scenario("ssd-pi", "the move to an SSD with the master on one", &args));
     }
     steps
 }
@@ -225,12 +232,14 @@ mod tests {
                 "ssd-boot",
                 "ssd-faults",
                 "provision",
+                "mishaps",
                 "swarm",
                 "generation",
                 "takeover",
                 "imager",
                 "soak",
-                "raspi3b"
+                "raspi3b",
+                "ssd-pi"
             ]
         );
     }

@@ -53,6 +53,30 @@ pub enum ProvisionError {
         /// What does not belong together, or that there is none.
         why: String,
     },
+    /// A run is to be about something that there is not.
+    #[error("there is no {kind} `{name}` in this cluster. Nothing has been changed")]
+    NoSuch {
+        /// `node` or `module`.
+        kind: &'static str,
+        /// What was named.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// What a run is about needs something first that it is not about.
+    #[error(
+        "{step} comes after {first}, which is not as wanted and was not asked for. Nothing has been changed"
+    )]
+    OutOfScope {
+        /// The step.
+        step: String,
+        /// What must be done before.
+        first: String,
+        /// The module of that.
+        module: String,
+        /// The node that that is about.
+        host: String,
+    },
     /// Another run changes the master.
     #[error("{host} is being changed by another run: {by}. Nothing has been changed by this one")]
     Locked {
@@ -160,6 +184,8 @@ impl Expected for ProvisionError {
             Self::Run(error) => error.exit(),
             Self::Swarm(error) => error.exit(),
             Self::Unsuitable { .. }
+            | Self::NoSuch { .. }
+            | Self::OutOfScope { .. }
             | Self::NotAgreed { .. }
             | Self::AgreedToAnother { .. }
             | Self::RomNotProgrammed { .. } => Exit::Input,
@@ -191,6 +217,10 @@ impl Expected for ProvisionError {
             Self::Unfit { .. } => Some(
                 "`cargo xtask generation list` shows those that there are, `cargo xtask generation create` makes another".into(),
             ),
+            Self::NoSuch { known, .. } => Some(format!("there are {}", known.join(", "))),
+            Self::OutOfScope { module, host, .. } => Some(format!(
+                "let the run be about it too (module {module}, node {host}), or about everything: without --only and --host"
+            )),
             Self::Locked { .. } => Some(
                 "wait until it has ended; a run whose machine is gone gives the lock back by itself".into(),
             ),

@@ -2,17 +2,17 @@
 
 use std::time::Instant;
 
-use feeder_cluster::Cluster;
+use feeder_cluster::{Cluster, Ssd, Worker};
 use feeder_plan::{ApplyEvent, HostPlan, Mode, Report, Step, StepPlan, apply, gather, plan, run};
 use feeder_remote::{Host, POWER_OFF, REBOOT, RemoteError, Ssh, later, wait_until_reachable};
 
 use crate::{
-    Access, Disk, Layout, MODULES, Module, ProvisionError, Secrets, Site, Survey, base, docker,
-    generation, known_hosts,
+    Access, Disk, Disks, Layout, MODULES, Module, ProvisionError, Scope, Secrets, Site, Survey,
+    base, docker, generation, known_hosts,
     lock::Lock,
     network,
     ssd_boot::{self, Script, Way},
-    swarm,
+    swarm, workers,
 };
 
 /// The verb of one restart by which the firmware reads `tryboot.txt` in place of `config.txt`.
@@ -45,6 +45,8 @@ pub struct Permits<'a> {
     pub program_usb_boot: bool,
     /// The master shall start once from its SSD, by `tryboot`, before the card changes.
     pub trial: bool,
+    /// What may be changed at all; nothing else is looked at.
+    pub scope: Scope,
 }
 
 impl std::fmt::Debug for Permits<'_> {
@@ -120,8 +122,12 @@ pub fn provision_with(
     // What holds the lock holds it to the end.
     let (host, _lock, mut done) =
         provision_master(modules, cluster, access, mode, permits, events)?;
-    let Some(wanted) = &cluster.swarm else { return Ok(done) };
+    let Some(wanted) = cluster.swarm.as_ref().filter(|_| permits.scope.has_module(swarm::NAME))
+    else {
+        return Ok(done);
+    };
     let reach = swarm::Reach {
+        scope: &permits.scope,
         master: &host,
         worker: &|worker| swarm::over_ssh(cluster, access, worker),
         patience: &access.patience,
@@ -149,22 +155,28 @@ fn provision_master(
     let layout = Layout::default();
     let mut host = connect(cluster, access)?;
     let mut survey = looked_at(&host, cluster)?;
+    let moves = permits.scope.has(ssd_boot::NAME, cluster.master.name.as_str());
     let mut lock = None;
     let (site, steps, first, notes) = loop {
         let site = Site::new(cluster, &secrets, &survey, &layout, modules);
-        movable(&site)?;
+        if moves {
+            movable(&site)?;
+        }
         let mut notes = ssd_boot::notes(&site);
         notes.extend(network::note(&survey));
         notes.extend(docker::note(&site));
-        let steps = steps(&site);
-        let first = plan(&steps, &gather(&host, &steps).map_err(feeder_plan::RunError::from)?)
-            .about(format!("master, {}", cluster.master.address));
+        let all = steps(&site);
+        permits.scope.check(cluster, &all)?;
+        let facts = gather(&host, &all).map_err(feeder_plan::RunError::from)?;
+        let whole = plan(&all, &facts);
+        let steps = permits.scope.narrow(cluster, all, &whole)?;
+        let first = plan(&steps, &facts).about(format!("master, {}", cluster.master.address));
         if mode == Mode::Plan {
             return Ok((host, lock, Provisioned { plan: first, changed: 0, notes }));
         }
         if first.is_empty() {
             // The user's file may be new even when the master is not.
-            record_keys(&host, &site, access)?;
+            record_keys(&host, &site, access, &permits.scope)?;
             return Ok((host, lock, Provisioned { plan: first, changed: 0, notes }));
         }
         if lock.is_some() {
@@ -174,7 +186,9 @@ fn provision_master(
         lock = Some(Lock::take(&host, COMMAND)?);
         survey = looked_at(&host, cluster)?;
     };
-    agreed(&site, permits)?;
+    if moves {
+        agreed(&site, permits)?;
+    }
     let mut changed = 0;
     if first.changes().any(|(_, change)| change.id.as_str() == network::ADDRESS_TASK) {
         // A connection to the old address would keep it.
@@ -183,7 +197,8 @@ fn provision_master(
         lock.replace(Lock::take(&host, COMMAND)?);
         changed += 1;
     }
-    if ssd_boot::wanted(&site).is_some_and(|(ssd, disks)| ssd_boot::must_program(disks, ssd)) {
+    let must_program = |(ssd, disks): (&Ssd, &Disks)| ssd_boot::must_program(disks, ssd);
+    if moves && ssd_boot::wanted(&site).is_some_and(must_program) {
         host = program_usb_boot(host, &site, access)?;
         lock.replace(Lock::take(&host, COMMAND)?);
         changed += 1;
@@ -191,7 +206,7 @@ fn provision_master(
     let before_move: Vec<Step> =
         steps.iter().filter(|step| step.name != ssd_boot::MOVE).cloned().collect();
     changed += applied(run(&host, &before_move, Mode::Apply, events)?);
-    record_keys(&host, &site, access)?;
+    record_keys(&host, &site, access, &permits.scope)?;
     if first.changes().any(|(_, change)| change.id.as_str() == ssd_boot::MOVE_TASK) {
         if permits.trial {
             host = try_ssd(host, &site, access)?;
@@ -412,8 +427,14 @@ fn change_address(host: Ssh, site: &Site<'_>, access: &Access) -> Result<Ssh, Pr
 }
 
 /// Fetches the workers' public host keys and records them for the user.
-fn record_keys(host: &dyn Host, site: &Site<'_>, access: &Access) -> Result<(), ProvisionError> {
-    let workers = &site.cluster.workers;
+fn record_keys(
+    host: &dyn Host,
+    site: &Site<'_>,
+    access: &Access,
+    scope: &Scope,
+) -> Result<(), ProvisionError> {
+    let ours = |worker: &&Worker| scope.has(workers::NAME, worker.name.as_str());
+    let workers: Vec<&Worker> = site.cluster.workers.iter().filter(ours).collect();
     if workers.is_empty() {
         return Ok(());
     }
@@ -480,6 +501,7 @@ mod tests {
             },
             program_usb_boot: false,
             trial: false,
+            scope: Scope::default(),
         };
         let said = match agreed(site, &mut permits) {
             Ok(()) => "agreed".to_owned(),

@@ -8,6 +8,7 @@ mod mutations;
 mod netboot;
 mod network_manager;
 mod provision;
+mod provision_faults;
 mod raspberry_pi_os;
 mod sabotage;
 mod ssd_boot;
@@ -22,6 +23,7 @@ pub static SCENARIOS: &[Scenario<Lab>] = &[
     netboot::NETBOOT,
     sabotage::SABOTAGE,
     provision::PROVISION,
+    provision_faults::PROVISION_FAULTS,
     generations::GENERATIONS,
     network_manager::NETWORK_MANAGER,
     raspberry_pi_os::RASPBERRY_PI_OS,

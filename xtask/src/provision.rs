@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use feeder_modules::{Disk, Permits, Provisioned, provision};
+use feeder_modules::{Disk, Permits, Provisioned, Scope, provision};
 use feeder_plan::{ApplyEvent, HostPlan, Mode, Phase};
 use feeder_ui::{Exit, Progress, Task, ask_for, elapsed, plural, size};
 use serde::Serialize;
@@ -35,6 +35,12 @@ pub(crate) struct Provision {
     /// by itself when that does not come up
     #[arg(long)]
     trial: bool,
+    /// Only these modules, by the names that the plan shows; what they need first must be as it should be
+    #[arg(long, value_name = "MODULE", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Only these nodes: the master, or workers with what the master keeps for them
+    #[arg(long, value_name = "NODE", value_delimiter = ',')]
+    host: Vec<String>,
     /// The form of the plan on stdout
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -57,8 +63,10 @@ impl Run for Provision {
             confirm: &mut |id, disk| agrees(&context.progress, id, disk),
             program_usb_boot: self.program_usb_boot,
             trial: self.trial,
+            scope: Scope { modules: self.only, hosts: self.host },
         };
-        let mut shown = Shown { progress: &context.progress, step: None, moving: None };
+        let master = cluster.master.name.as_str();
+        let mut shown = Shown { progress: &context.progress, master, hosts: Vec::new() };
         let provisioned =
             provision(&cluster, &access, mode, &mut permits, &mut |event| shown.event(event))?;
         shown.end();
@@ -94,49 +102,78 @@ fn text(mode: Mode, Provisioned { plan, changed, .. }: &Provisioned) -> String {
     }
 }
 
-/// Changes as they are made: a task for each step.
+/// Changes as they are made: a task for each step of the master, and for each other node at which something is done.
 struct Shown<'a> {
     progress: &'a Progress,
-    step: Option<(String, Task, usize)>,
+    master: &'a str,
+    hosts: Vec<AtHost>,
+}
+
+/// What is being done at a host.
+struct AtHost {
+    host: String,
+    step: String,
+    task: Task,
+    changed: usize,
     /// When a long change first said how far it was, and how far.
     moving: Option<(Instant, u64)>,
 }
 
 impl Shown<'_> {
     fn event(&mut self, event: ApplyEvent<'_>) {
-        if self.step.as_ref().is_none_or(|(step, _, _)| step != event.step) {
-            self.end();
-            self.step = Some((event.step.to_owned(), self.progress.task(event.step), 0));
+        let here = self.hosts.iter().position(|at| at.host == event.host);
+        let here = match here {
+            Some(here) if self.hosts[here].step == event.step => here,
+            other => {
+                if let Some(before) = other {
+                    self.hosts.remove(before).end();
+                }
+                self.hosts.push(self.begin(event.host, event.step));
+                self.hosts.len() - 1
+            }
+        };
+        if event.phase == Phase::Failed {
+            self.hosts.remove(here).task.failed(&event.change.text);
+        } else {
+            self.hosts[here].event(event);
         }
-        let Some((_, task, changed)) = &mut self.step else { return };
+    }
+
+    fn begin(&self, host: &str, step: &str) -> AtHost {
+        let name = if host == self.master { step } else { host };
+        let (host, step) = (host.to_owned(), step.to_owned());
+        AtHost { host, step, task: self.progress.task(name), changed: 0, moving: None }
+    }
+
+    fn end(&mut self) {
+        self.hosts.drain(..).for_each(AtHost::end);
+    }
+}
+
+impl AtHost {
+    fn event(&mut self, event: ApplyEvent<'_>) {
         match event.phase {
             Phase::Begin => {
                 self.moving = None;
-                task.say(&event.change.text);
+                self.task.say(&event.change.text);
             }
-            Phase::Output(line) => task.say(line),
+            Phase::Output(line) => self.task.say(line),
             Phase::Moved(bytes, total) => {
                 let (began, first) = *self.moving.get_or_insert_with(|| (Instant::now(), bytes));
-                task.say(pace(
+                self.task.say(pace(
                     began.elapsed(),
                     bytes.saturating_sub(first),
                     total.saturating_sub(bytes),
                 ));
-                task.bytes(bytes.min(total), Some(total));
+                self.task.bytes(bytes.min(total), Some(total));
             }
-            Phase::Done => *changed += 1,
-            Phase::Failed => {
-                if let Some((_, task, _)) = self.step.take() {
-                    task.failed(&event.change.text);
-                }
-            }
+            Phase::Done => self.changed += 1,
+            Phase::Failed => {}
         }
     }
 
-    fn end(&mut self) {
-        if let Some((_, task, changed)) = self.step.take() {
-            task.done(format!("{changed} changed"));
-        }
+    fn end(self) {
+        self.task.done(format!("{} changed", self.changed));
     }
 }
 
@@ -153,6 +190,8 @@ fn pace(took: Duration, moved: u64, left: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use feeder_plan::{Change, Sign};
+
     use super::*;
 
     #[test]
@@ -160,5 +199,26 @@ mod tests {
         assert_eq!(pace(Duration::from_millis(200), 5_000_000, 1), "copying");
         assert_eq!(pace(Duration::from_secs(10), 123_000_000, 615_000_000), "12.3 MB/s, 50 s left");
         assert_eq!(pace(Duration::from_secs(9), 0, 1), "copying");
+    }
+
+    #[test]
+    fn every_node_has_a_line_of_its_own() {
+        let (progress, record) = Progress::recording();
+        let change = |text: &str| Change::elsewhere(text, Sign::Add, text);
+        let mut shown = Shown { progress: &progress, master: "cluster00", hosts: Vec::new() };
+        for (host, step, text, phase) in [
+            ("cluster00", "nfs", "package nfs", Phase::Begin),
+            ("cluster00", "nfs", "package nfs", Phase::Done),
+            ("cluster01", "swarm", "cluster01: joins", Phase::Begin),
+            ("cluster02", "swarm", "cluster02: joins", Phase::Begin),
+            ("cluster01", "swarm", "cluster01: joins", Phase::Done),
+            ("cluster02", "swarm", "cluster02: joins", Phase::Failed),
+            ("cluster00", "swarm", "label", Phase::Begin),
+            ("cluster00", "swarm", "label", Phase::Done),
+        ] {
+            shown.event(ApplyEvent { host, step, change: &change(text), phase });
+        }
+        shown.end();
+        insta::assert_snapshot!(record.lines().join("\n"));
     }
 }

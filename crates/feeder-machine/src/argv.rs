@@ -83,13 +83,15 @@ fn machine(spec: &Spec) -> Vec<String> {
 }
 
 fn attach_disk(option: &mut impl FnMut(&str, String), profile: &Profile, disk: &Disk) {
-    let image = image(disk);
+    // A card has no cache that a guest could flush. QEMU notes where in an image it has put what when somebody flushes, and
+    // skips even what it does by itself after each write when flushes are to be skipped.
+    let caches = !(disk.plug == Plug::Own && profile.disk.attach == "sd");
+    let image = image(disk, if caches { "unsafe" } else { "writethrough" });
     // The guest is told of errors; by default QEMU would stop it when there is no room.
     let errors = if disk.faults.is_empty() { "" } else { ",werror=report,rerror=report" };
     match &disk.plug {
         Plug::Own if profile.disk.attach == "sd" => {
-            // A card has no cache that a guest could flush, so that QEMU would keep to itself where in the image it has put what.
-            option("drive", format!("if=sd,id={},{image},cache.writeback=off", disk.id));
+            option("drive", format!("if=sd,id={},{image}", disk.id));
         }
         Plug::Own => {
             option("drive", format!("if=none,id={},{image}{errors}", disk.id));
@@ -110,12 +112,12 @@ pub(crate) fn usb_device(disk: &str) -> String {
 }
 
 /// The image behind a disk, with the block drivers over it.
-fn image(disk: &Disk) -> String {
+fn image(disk: &Disk, cache: &str) -> String {
     let (path, format) = (escape(disk.path.as_str()), disk.format.name());
     if disk.write_log.is_none() && disk.faults.is_empty() {
         // The host's flushes are skipped: cutting the guest's power kills QEMU, not the host, and what QEMU has written
         // stays written. What the guest had not written is lost, as with a real card.
-        return format!("file={path},format={format},cache=unsafe,discard=unmap");
+        return format!("file={path},format={format},cache={cache},discard=unmap");
     }
     let (mut options, mut at) = (Vec::new(), String::new());
     if !disk.faults.is_empty() {
@@ -255,7 +257,7 @@ pub(crate) mod tests {
 -device usb-storage,bus=usb.0,id=usb-ssd,drive=ssd,serial=SSD-1
 ");
         insta::assert_snapshot!(disks(pi(), |_| {}), @r"
--drive if=sd,id=card,file=/run/sd.img,format=raw,cache=unsafe,discard=unmap,cache.writeback=off
+-drive if=sd,id=card,file=/run/sd.img,format=raw,cache=writethrough,discard=unmap
 -drive if=none,id=ssd,file=/run/ssd.qcow2,format=qcow2,cache=unsafe,discard=unmap
 -device usb-storage,id=usb-ssd,drive=ssd,serial=SSD-1
 ");
@@ -301,7 +303,7 @@ pub(crate) mod tests {
         ];
         disk.write_log = Some(log);
         let ran = |command: &str| {
-            let args = ["-t", "writeback", "-c", command, "--image-opts", &image(&disk)];
+            let args = ["-t", "writeback", "-c", command, "--image-opts", &image(&disk, "unsafe")];
             let run = feeder_process::Cmd::new("qemu-io").args(args).run();
             run.map_or_else(|error| error.to_string(), |output| output.stdout_text())
         };

@@ -4,7 +4,7 @@ use feeder_cluster::{Availability, Cluster, Swarm};
 use feeder_remote::{Host, RemoteError};
 
 use super::{Pass, Reach, Settled, SwarmError, seen::Spec};
-use crate::{Access, Patience, ProvisionError, provision::connect};
+use crate::{Access, Patience, ProvisionError, Scope, provision::connect};
 
 /// Makes nodes take tasks or not, in the swarm that the cluster's master manages. Of drained ones, waits until no task runs there
 /// any more. One result for each name: whether that was a change.
@@ -37,7 +37,8 @@ pub(super) fn set(
         let (host, last) = (worker.name.to_string(), "it is not asked".to_owned());
         Err(RemoteError::GaveUp { host, last })
     };
-    let reach = Reach { master, worker: &worker, patience };
+    let scope = &Scope::default();
+    let reach = Reach { scope, master, worker: &worker, patience };
     let pass =
         Pass { cluster, swarm, reach: &reach, events: &mut |_| {}, settled: Settled::default() };
     let Some(view) = pass.look()? else {

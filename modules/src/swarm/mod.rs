@@ -26,7 +26,7 @@ use self::{
     reconcile::{Kind, Standing, absent, changes, demoted, drained, standing, strangers},
     seen::{Engine, LocalState, Member, Spec, members},
 };
-use crate::Patience;
+use crate::{Patience, Scope};
 
 pub(crate) const NAME: &str = "swarm";
 
@@ -57,6 +57,8 @@ pub(crate) type Connected = Result<Box<dyn Host>, RemoteError>;
 
 /// The way to the nodes.
 pub(crate) struct Reach<'a> {
+    /// Whose place in the swarm is looked at.
+    pub(crate) scope: &'a Scope,
     /// The master.
     pub(crate) master: &'a dyn Host,
     /// A worker, if it answers now.
@@ -93,10 +95,15 @@ pub(crate) fn settle(
     let mut view = this.look()?;
     if view.is_none() {
         let name = cluster.master.name.as_str();
+        if !reach.scope.has_host(name) {
+            return Err(SwarmError::NoSwarm { host: name.to_owned() });
+        }
         let init = Change::elsewhere(format!("swarm:{name}"), Sign::Add, "a swarm, managed here");
         if mode == Mode::Plan {
             this.settled.changes.push(init);
-            this.settled.changes.extend(cluster.workers.iter().map(joins));
+            let ours =
+                cluster.workers.iter().filter(|worker| reach.scope.has_host(worker.name.as_str()));
+            this.settled.changes.extend(ours.map(joins));
             return Ok(this.settled);
         }
         this.change(init, |this| this.init())?;
@@ -105,10 +112,11 @@ pub(crate) fn settle(
     let Some(view) = view else { return Err(this.no_swarm()) };
     let (coming, joining) = this.absent(&view)?;
     if mode == Mode::Plan {
-        let differs = changes(cluster, swarm, &view.members);
+        let differs = this.differs(&view.members);
         let joining = joining.iter().map(|joining| joins(joining.worker));
         this.settled.changes.extend(joining.chain(differs.iter().map(shown)));
-        this.settled.as_wanted = cluster.nodes().count().saturating_sub(this.settled.changes.len());
+        let ours = cluster.nodes().filter(|node| reach.scope.has_host(node.name.as_str()));
+        this.settled.as_wanted = ours.count().saturating_sub(this.settled.changes.len());
         return Ok(this.settled);
     }
     this.join(&joining)?;
@@ -163,8 +171,8 @@ fn shown(change: &reconcile::Change) -> Change {
     Change::elsewhere(id, change.sign(), change.text.clone())
 }
 
-impl Pass<'_> {
-    fn master(&self) -> &str {
+impl<'a> Pass<'a> {
+    fn master(&self) -> &'a str {
         self.cluster.master.name.as_str()
     }
 
@@ -182,15 +190,15 @@ impl Pass<'_> {
         change: Change,
         make: impl FnOnce(&mut Self) -> Result<(), SwarmError>,
     ) -> Result<(), SwarmError> {
-        self.tell(&change, Phase::Begin);
+        let master = self.master();
+        self.tell(master, &change, Phase::Begin);
         let made = make(self);
-        self.tell(&change, if made.is_ok() { Phase::Done } else { Phase::Failed });
+        self.tell(self.master(), &change, if made.is_ok() { Phase::Done } else { Phase::Failed });
         self.settled.changes.push(change);
         made
     }
 
-    fn tell(&mut self, change: &Change, phase: Phase<'_>) {
-        let host = self.cluster.master.name.as_str();
+    fn tell(&mut self, host: &str, change: &Change, phase: Phase<'_>) {
         (self.events)(ApplyEvent { host, step: NAME, change, phase });
     }
 
@@ -240,7 +248,8 @@ impl Pass<'_> {
     where
         Self: 'c,
     {
-        let absent = absent(self.cluster, &view.members);
+        let mut absent = absent(self.cluster, &view.members);
+        absent.retain(|worker| self.reach.scope.has_host(worker.name.as_str()));
         let met = self.meet(&absent, view)?;
         let (mut coming, mut joining) = (Vec::new(), Vec::new());
         for (worker, met) in absent.into_iter().zip(met) {
@@ -291,8 +300,8 @@ impl Pass<'_> {
             return Ok(());
         }
         let changes: Vec<Change> = joining.iter().map(|joining| joins(joining.worker)).collect();
-        for change in &changes {
-            self.tell(change, Phase::Begin);
+        for (joining, change) in joining.iter().zip(&changes) {
+            self.tell(joining.worker.name.as_str(), change, Phase::Begin);
         }
         let cluster = self.read()?;
         let Some(token) = cluster["JoinTokens"]["Worker"].as_str() else {
@@ -302,8 +311,9 @@ impl Pass<'_> {
         let joined = in_parallel(joining, |joining| joining.join(&manager, token));
         // Whoever failed is told when the others have come to their end.
         let mut failed = Ok(());
-        for (change, joined) in changes.into_iter().zip(joined) {
-            self.tell(&change, if joined.is_ok() { Phase::Done } else { Phase::Failed });
+        for ((joining, change), joined) in joining.iter().zip(changes).zip(joined) {
+            let host = joining.worker.name.as_str();
+            self.tell(host, &change, if joined.is_ok() { Phase::Done } else { Phase::Failed });
             self.settled.changes.push(change);
             failed = failed.and(joined);
         }
@@ -329,9 +339,12 @@ impl Pass<'_> {
     /// Brings all members to what is wanted of them.
     fn members(&mut self, mut members: Vec<Member>) -> Result<(), SwarmError> {
         for _ in 0..PASSES {
-            let wanted = changes(self.cluster, self.swarm, &members);
+            let wanted = self.differs(&members);
             if wanted.is_empty() {
-                self.settled.as_wanted = members.iter().filter(|member| member.ready).count();
+                self.settled.as_wanted = members
+                    .iter()
+                    .filter(|member| member.ready && self.reach.scope.has_host(&member.host))
+                    .count();
                 let strangers = strangers(self.cluster, &members);
                 self.settled.notes.extend(strangers.iter().map(|name| {
                     format!("{name} is in the swarm and not in cluster.toml, and somebody else joined it: it is left alone")
@@ -343,12 +356,19 @@ impl Pass<'_> {
             }
             members = self.ready(&[])?;
         }
-        let left = changes(self.cluster, self.swarm, &members);
+        let left = self.differs(&members);
         if left.is_empty() {
             return Ok(());
         }
         let left = left.into_iter().map(|change| change.text).collect();
         Err(SwarmError::NotAsWanted { left })
+    }
+
+    /// What is to be done to the members that this is about.
+    fn differs(&self, members: &[Member]) -> Vec<reconcile::Change> {
+        let mut changes = changes(self.cluster, self.swarm, members);
+        changes.retain(|change| self.reach.scope.has_host(&change.member.host));
+        changes
     }
 
     /// The members, when these are alive.

@@ -10,7 +10,7 @@ use feeder_ui::Expected;
 use fs_err as fs;
 
 use super::{Reach, Settled, SwarmError, settle};
-use crate::{Patience, part::tests::LAB};
+use crate::{Patience, Scope, part::tests::LAB};
 
 const INACTIVE: &str =
     r#"{"Swarm":{"NodeID":"","LocalNodeState":"inactive","ControlAvailable":false}}"#;
@@ -62,6 +62,16 @@ impl Engines {
 
     /// Settles, with these workers not answering.
     fn settle(&self, text: &str, silent: &[&str], mode: Mode) -> Result<Settled, SwarmError> {
+        self.settle_within(&Scope::default(), text, silent, mode)
+    }
+
+    fn settle_within(
+        &self,
+        scope: &Scope,
+        text: &str,
+        silent: &[&str],
+        mode: Mode,
+    ) -> Result<Settled, SwarmError> {
         let cluster = cluster(text);
         let master = self.host("cluster00");
         let worker = |worker: &Worker| -> Result<Box<dyn Host>, RemoteError> {
@@ -73,7 +83,7 @@ impl Engines {
             Ok(Box::new(self.host(&host)))
         };
         let patience: Patience = Arc::new(|waited| waited < Duration::from_secs(2));
-        let reach = Reach { master: &master, worker: &worker, patience: &patience };
+        let reach = Reach { scope, master: &master, worker: &worker, patience: &patience };
         let swarm = cluster.swarm.as_ref().expect("it has a swarm");
         settle(&cluster, swarm, &reach, mode, &mut |_| {})
     }
@@ -246,6 +256,30 @@ fn a_plan_changes_nothing() {
 }
 
 #[test]
+fn only_the_nodes_that_are_named_change() {
+    let engines = Engines::new();
+    let text = lab("[swarm]\n");
+    let about = |hosts: &[&str], mode| {
+        let hosts = hosts.iter().map(ToString::to_string).collect();
+        let settled =
+            engines.settle_within(&Scope { hosts, ..Scope::default() }, &text, &[], mode)?;
+        Ok(settled.changes.into_iter().map(|change| change.text).collect::<Vec<_>>().join("\n"))
+    };
+    let early: Result<String, SwarmError> = about(&["cluster02"], Mode::Apply);
+    assert!(matches!(early, Err(SwarmError::NoSwarm { .. })), "{early:?}");
+    insta::assert_snapshot!(about(&["cluster00"], Mode::Apply).expect("a swarm"), @r"
+    a swarm, managed here
+    node cluster00: label feeder.cluster=lab
+    ");
+    insta::assert_snapshot!(about(&["cluster02"], Mode::Plan).expect("a plan"), @"node cluster02: joins");
+    insta::assert_snapshot!(about(&["cluster02"], Mode::Apply).expect("it joins"), @r"
+    node cluster02: joins
+    node cluster02: label feeder.cluster=lab
+    ");
+    insta::assert_snapshot!(about(&[], Mode::Plan).expect("the other is left"), @"node cluster01: joins");
+}
+
+#[test]
 fn who_has_joined_and_is_not_seen_is_told() {
     let engines = Engines::new();
     engines.told(&lab("[swarm]\n"), &["cluster02"]);
@@ -298,7 +332,8 @@ fn without_an_engine_a_worker_is_told_to_restart() {
         Ok(Box::new(Local::new(worker.name.as_str()).env("FEEDER_DOCKER_SOCKET", bare)))
     };
     let (master, patience): (_, Patience) = (engines.host("cluster00"), Arc::new(|_| false));
-    let reach = Reach { master: &master, worker: &worker, patience: &patience };
+    let scope = &Scope::default();
+    let reach = Reach { scope, master: &master, worker: &worker, patience: &patience };
     let swarm = cluster.swarm.as_ref().expect("it has a swarm");
     let settled = settle(&cluster, swarm, &reach, Mode::Apply, &mut |_| {}).expect("it goes on");
     assert!(settled.changes.is_empty());

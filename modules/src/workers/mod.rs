@@ -118,7 +118,7 @@ pub(crate) fn boots(site: &Site<'_>, worker: &Worker) -> Step {
         .with(boot_tree(site, worker))
 }
 
-fn step_name(worker: &Worker) -> String {
+pub(crate) fn step_name(worker: &Worker) -> String {
     format!("{NAME}-{}", worker.name)
 }
 

@@ -10,7 +10,10 @@ use super::dice::{Dice, Way};
 use super::text::span;
 use super::tftp::{SavedTransfer, Transfers};
 use super::{Direction, Fault, FaultCounts, FaultId, FaultKind, FaultReport, Place, Traffic};
-use crate::frame::{HEADER, is_arp};
+use crate::frame::{HEADER, is_arp, tcp_ports};
+
+/// The port of HTTP.
+const HTTP: u16 = 80;
 
 /// Frames of which a fault remembers how often each came. One that comes again after that meets the same fate again.
 const REMEMBERED: usize = 1 << 20;
@@ -189,6 +192,9 @@ impl Faults {
                 && match active.fault.only {
                     Traffic::All => true,
                     Traffic::Tftp => self.transfers.contains(now, frame),
+                    Traffic::Http => {
+                        tcp_ports(frame).is_some_and(|(from, to)| from == HTTP || to == HTTP)
+                    }
                 };
             if meets {
                 active.work(self.seed, *id, crossing, frame, &mut fate);

@@ -112,6 +112,8 @@ pub enum Traffic {
     /// Requests to a TFTP server (UDP port 69) and all UDP between the address and port that sent one and that server. IP
     /// fragments are not recognised.
     Tftp,
+    /// TCP from or to port 80.
+    Http,
 }
 
 /// How often something happens, in millionths.

@@ -11,6 +11,7 @@ impl fmt::Display for Fault {
         let of = match self.only {
             Traffic::All => "",
             Traffic::Tftp => " of TFTP",
+            Traffic::Http => " of HTTP",
         };
         write!(f, "{}{of}", self.kind)?;
         match &self.on {

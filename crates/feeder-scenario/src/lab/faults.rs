@@ -90,12 +90,7 @@ impl Lab {
     /// # Errors
     /// The LAN has ended.
     pub fn clear(&self, fault: FaultId) -> Verdict {
-        let ended = self.bench().lan.clear(fault);
-        if let Some(report) = ended.or_fail(Class::Harness, "cannot clear a fault")? {
-            let text = format!("over: {}", report.fault);
-            self.story().emit(None, Event::Fault { text });
-        }
-        Ok(())
+        clear(self.bench(), fault)
     }
 
     /// Something goes wrong now.
@@ -167,11 +162,19 @@ fn happens(bench: &Bench, mishap: Mishap) -> Verdict {
     }
 }
 
-fn inject(bench: &Bench, fault: Fault) -> Verdict<FaultId> {
+pub(super) fn inject(bench: &Bench, fault: Fault) -> Verdict<FaultId> {
     let text = fault.to_string();
     let id = bench.lan.inject(fault).or_fail(Class::Scenario, "cannot inject a fault")?;
     bench.story.emit(None, Event::Fault { text });
     Ok(id)
+}
+
+pub(super) fn clear(bench: &Bench, fault: FaultId) -> Verdict {
+    if let Some(report) = bench.lan.clear(fault).or_fail(Class::Harness, "cannot clear a fault")? {
+        let text = format!("over: {}", report.fault);
+        bench.story.emit(None, Event::Fault { text });
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -6,11 +6,16 @@ use std::{
 };
 
 use feeder_cluster::{Cluster, FileSystem, SdCard, Ssd};
-use feeder_modules::{Access, Permits, Provisioned, provision};
+use feeder_modules::{Access, Permits, Provisioned, Scope, provision};
 use feeder_plan::{ApplyEvent, Mode, Phase};
 use feeder_remote::HostKeys;
 
-use super::{Lab, Node, Recording};
+use feeder_lan::{Fault, Traffic};
+
+use super::{
+    Lab, Node, Recording,
+    faults::{clear, inject},
+};
 use crate::{Change, Event, Failure, Steps, Verdict};
 
 /// From a bare system to a master that serves, in vCPU seconds: packages, and a copy of the system.
@@ -240,7 +245,7 @@ impl Provision<'_> {
     /// # Errors
     /// The moment did not come, or the run passed in spite of it.
     pub fn loses_power(self, moment: Moment) -> Verdict<Copied> {
-        self.meets("power", moment, &mut |_| {}, cut).map(|(_, copied)| copied)
+        self.meets("power", moment, &mut |_| {}, &mut cut).map(|(_, copied)| copied)
     }
 
     /// The same, while the disks of the master are recorded: what provisioning does becomes part of the recording.
@@ -259,7 +264,7 @@ impl Provision<'_> {
             let said = recording.say(&format!("{} {words}", event.change.id));
             failed = failed.take().or(said.err());
         };
-        self.meets("power", moment, &mut seen, cut)?;
+        self.meets("power", moment, &mut seen, &mut cut)?;
         failed.map_or(Ok(()), Err)
     }
 
@@ -268,9 +273,40 @@ impl Provision<'_> {
     /// # Errors
     /// The moment did not come, the run passed in spite of it, or it did not say so.
     pub fn loses_ssd(self, moment: Moment, words: &[&str]) -> Verdict {
-        let unplug = |master: &Node| master.unplug_ssd().map(drop);
-        let (failure, _) = self.meets("an SSD", moment, &mut |_| {}, unplug)?;
+        self.fails_when(moment, |master| master.unplug_ssd().map(drop), words)
+    }
+
+    /// Something happens to the master at a moment, and the run fails, and says all of these words.
+    ///
+    /// # Errors
+    /// The moment did not come, the run passed in spite of it, or it did not say so.
+    pub fn fails_when(
+        self,
+        moment: Moment,
+        mut happens: impl FnMut(&Node) -> Verdict + Send,
+        words: &[&str],
+    ) -> Verdict {
+        let (failure, _) = self.meets("what it needs", moment, &mut |_| {}, &mut happens)?;
         says(&failure, words)
+    }
+
+    /// The mirror from which packages come is not to be reached any more from a moment on, and the run fails, and says all of
+    /// these words. It is there again afterwards.
+    ///
+    /// # Errors
+    /// The moment did not come, the run passed in spite of it, or it did not say so.
+    pub fn loses_mirror(self, moment: Moment, words: &[&str]) -> Verdict {
+        let (bench, mut gone) = (Arc::clone(self.lab.bench()), None);
+        let mut lose = |master: &Node| {
+            let http = Fault::cut(master.name()).only(Traffic::Http);
+            gone = Some(inject(&bench, http)?);
+            Ok(())
+        };
+        let outcome = self.meets("packages", moment, &mut |_| {}, &mut lose);
+        if let Some(fault) = gone {
+            clear(&bench, fault)?;
+        }
+        says(&outcome?.0, words)
     }
 
     /// The run fails, and says all of these words.
@@ -294,7 +330,7 @@ impl Provision<'_> {
         without: &str,
         moment: Moment,
         seen: &mut (dyn FnMut(&ApplyEvent<'_>) + Send),
-        happens: fn(&Node) -> Verdict,
+        happens: &mut (dyn FnMut(&Node) -> Verdict + Send),
     ) -> Verdict<(Failure, Copied)> {
         let master = self.lab.master();
         let mut happened = None;
@@ -372,6 +408,7 @@ fn apply(
             confirm: &mut |_, _| false,
             program_usb_boot: false,
             trial: false,
+            scope: Scope::default(),
         };
         provision(cluster, access, Mode::Apply, &mut permits, &mut |event| {
             watch(&event);

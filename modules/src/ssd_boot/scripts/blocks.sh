@@ -6,22 +6,24 @@
 # read as the kernel has it, since a file system and its block device share that cache; no journal is needed to make it
 # current, and fsck mends where two moments of it meet.
 
-# blocks_suffice: the copy can be made by blocks. Sets $from, and how many $blocks of how many bytes ($block) it has.
+# blocks_suffice: the copy can be made by blocks. Sets $from, how many $blocks of how many bytes ($block) it has, and how long an
+# $inode is.
 blocks_suffice() {
   [ "$file_system" = ext4 ] || return 1
   from=$(findmnt -nro SOURCE --target "$source")
   [ "$(findmnt -nro FSTYPE --target "$source")" = ext4 ] && [ -b "$from" ] || return 1
   # For a while the copy has the UUID and the label of the original: neither may be what the board starts from.
   grep -Eq '(^| )root=(PARTUUID=|/dev/)' "$firmware/cmdline.txt" || return 1
-  block=$(header_of "$from" 'Block size')
+  # shellcheck disable=SC2046
+  set -- $(dumpe2fs -h "$from" 2>/dev/null | sed -n 's/^Block count: *//p; s/^Block size: *//p; s/^Inode size: *//p')
+  [ $# -eq 3 ] || return 1
+  blocks=$1
+  block=$2
+  inode=$3
   # Smaller ones share a page of that cache: file and block device could disagree.
   [ "$block" = "$(getconf PAGESIZE)" ] || return 1
-  blocks=$(header_of "$from" 'Block count')
   [ $((blocks * block)) -le "$(blockdev --getsize64 "$root_device")" ]
 }
-
-# header_of DEVICE FIELD
-header_of() { dumpe2fs -h "$1" 2>/dev/null | sed -n "s/^$2: *//p"; }
 
 # clock: how far it is from that of the kernel, which nobody sets, in seconds.
 clock() { echo $(($(date +%s) - $(cut -d . -f 1 /proc/uptime))); }
@@ -33,7 +35,7 @@ was_set_back() { [ "$(clock)" -lt $((clock_before - 1)) ]; }
 # blocks that are free, the journal, and rows of inode tables that were never used.
 free_and_unused() {
   debugfs -R 'dump_extents -l <8>' "$from" 2>/dev/null | awk '$(NF - 2) == "-" { print $(NF - 3), $(NF - 1), "free" }'
-  dumpe2fs "$from" 2>/dev/null | awk -v a_block=$((block / $(header_of "$from" 'Inode size'))) '
+  dumpe2fs "$from" 2>/dev/null | awk -v a_block=$((block / inode)) '
     /^  Inode table at / { split($4, table, "-") }
     / unused inodes$/ {
       unused = int($(NF - 2) / a_block)
@@ -116,7 +118,7 @@ copy_blocks() {
 # make_sound: a file system of its own, over all of the partition.
 make_sound() {
   # Newer ones keep a list of deleted files that are open beside the journal.
-  case " $(header_of "$root_device" 'Filesystem features') " in
+  case " $(dumpe2fs -h "$root_device" 2>/dev/null | sed -n 's/^Filesystem features: *//p') " in
     *' orphan_file '*) orphans=yes ;;
     *) orphans= ;;
   esac
