@@ -27,6 +27,8 @@ mod restart;
 mod run;
 mod script;
 mod ssh;
+mod tally;
+mod together;
 mod wait;
 mod write;
 
@@ -40,5 +42,7 @@ pub use options::{HostKeys, Privilege, SshOptions, SudoPassword, UserConfig};
 pub use parallel::in_parallel;
 pub use restart::{POWER_OFF, REBOOT, later, power_off, restart};
 pub use ssh::Ssh;
+pub use tally::Tally;
+pub use together::{apart, together};
 pub use wait::wait_until_reachable;
 pub use write::{Owner, write_file_script};

@@ -4,6 +4,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use camino::Utf8PathBuf;
 
+use crate::Tally;
+
 /// Where a host is and how to log in there.
 #[derive(Debug, Clone)]
 pub struct SshOptions {
@@ -33,6 +35,8 @@ pub struct SshOptions {
     pub connect_timeout: Duration,
     /// How long the host may stay silent before the connection counts as lost. Whole seconds, at least four.
     pub silence: Duration,
+    /// Where its round trips are counted.
+    pub tally: Tally,
 }
 
 impl SshOptions {
@@ -56,6 +60,7 @@ impl SshOptions {
             through: None,
             connect_timeout: Duration::from_secs(15),
             silence: Duration::from_secs(60),
+            tally: Tally::default(),
         }
     }
 }

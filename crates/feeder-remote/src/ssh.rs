@@ -25,9 +25,17 @@ impl Ssh {
     /// # Errors
     /// Every [`RemoteError`].
     pub fn connect(options: SshOptions) -> Result<Self, RemoteError> {
+        Self::connect_with(options, ":").map(|(this, _)| this)
+    }
+
+    /// The same with a first script, and what it said: connecting costs no round trip of its own.
+    ///
+    /// # Errors
+    /// Every [`RemoteError`]; `Script` when there is a connection and the script failed.
+    pub fn connect_with(options: SshOptions, script: &str) -> Result<(Self, Output), RemoteError> {
         let this = Self::unconnected(options)?;
-        this.run(":")?;
-        Ok(this)
+        let output = this.run(script)?;
+        Ok((this, output))
     }
 
     /// As [`Self::connect`], but the first script connects.
@@ -61,6 +69,7 @@ impl Ssh {
     }
 
     pub(crate) fn shell(&self, script: &str, stdout: Stdout) -> Cmd {
+        self.options.tally.count(self.name());
         let script = argv::before_script(&self.options) + &script::wrap(script, stdout);
         self.command().arg(argv::shell(&self.options)).stdin(script)
     }
