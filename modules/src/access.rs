@@ -8,8 +8,8 @@ use std::{
 };
 
 use camino::Utf8PathBuf;
-use feeder_cluster::{Cluster, SecretError};
-use feeder_remote::{HostKeys, SshOptions, SudoPassword, UserConfig};
+use feeder_cluster::{Cluster, Secret, SecretError};
+use feeder_remote::{HostKeys, SshOptions, SudoPassword, Tally, UserConfig};
 
 /// The port of sshd.
 const SSH: u16 = 22;
@@ -33,9 +33,13 @@ pub struct Access {
     /// Where the master answers as long as it does not have its address yet.
     pub first_contact: Option<SocketAddr>,
     /// The password of the user, for nodes on which sudo asks for it.
-    pub sudo_password: Option<SudoPassword>,
+    pub sudo_password: Option<Secret>,
     /// How long to wait for the master at its new address.
     pub patience: Patience,
+    /// A folder in which it is remembered what masters were when they were last looked at, which saves a round trip.
+    pub surveys: Option<Utf8PathBuf>,
+    /// Where round trips are counted.
+    pub tally: Tally,
 }
 
 impl std::fmt::Debug for Access {
@@ -60,6 +64,8 @@ impl Access {
             first_contact: None,
             sudo_password: None,
             patience: Arc::new(|waited| waited < Duration::from_secs(180)),
+            surveys: None,
+            tally: Tally::default(),
         }
     }
 
@@ -69,7 +75,7 @@ impl Access {
     /// It is not to be had.
     pub fn with_sudo_password(mut self, cluster: &Cluster) -> Result<Self, SecretError> {
         if let (None, Some(found)) = (&self.sudo_password, &cluster.master.sudo_password) {
-            self.sudo_password = Some(SudoPassword::new(found.resolve()?.expose()));
+            self.sudo_password = Some(found.resolve()?);
         }
         Ok(self)
     }
@@ -110,7 +116,9 @@ impl Access {
         let mut options = SshOptions::new(user, address, name, &self.known_hosts);
         options.identity.clone_from(&self.identity);
         options.config = self.config.clone();
-        options.sudo_password.clone_from(&self.sudo_password);
+        options.sudo_password =
+            self.sudo_password.as_ref().map(|secret| SudoPassword::new(secret.expose()));
+        options.tally = self.tally.clone();
         options
     }
 }

@@ -111,6 +111,7 @@ impl Reach {
     fn access(&self, cluster: &Cluster) -> Result<Access, NoSuchNode> {
         let beside = || self.config.parent().unwrap_or("".into()).join("known_hosts");
         let mut access = Access::new(self.known_hosts.clone().unwrap_or_else(beside));
+        access.surveys = Some(feeder_store::Store::default_root().join("surveys"));
         access.identity.clone_from(&self.identity);
         if self.accept_new {
             access.host_keys = HostKeys::AcceptNew;
