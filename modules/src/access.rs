@@ -8,8 +8,8 @@ use std::{
 };
 
 use camino::Utf8PathBuf;
-use feeder_cluster::{Cluster, SecretError};
-use feeder_remote::{HostKeys, SshOptions, SudoPassword, UserConfig};
+use feeder_cluster::{Cluster, Secret, SecretError};
+use feeder_remote::{HostKeys, Password, SshOptions, Tally, UserConfig};
 
 /// The port of sshd.
 const SSH: u16 = 22;
@@ -33,9 +33,15 @@ pub struct Access {
     /// Where the master answers as long as it does not have its address yet.
     pub first_contact: Option<SocketAddr>,
     /// The password of the user, for nodes on which sudo asks for it.
-    pub sudo_password: Option<SudoPassword>,
+    pub sudo_password: Option<Secret>,
+    /// The password with which the user logs in to a master that has no key of the user's yet.
+    pub login_password: Option<Secret>,
     /// How long to wait for the master at its new address.
     pub patience: Patience,
+    /// A folder in which it is remembered what masters were when they were last looked at, which saves a round trip.
+    pub surveys: Option<Utf8PathBuf>,
+    /// Where round trips are counted.
+    pub tally: Tally,
 }
 
 impl std::fmt::Debug for Access {
@@ -59,7 +65,10 @@ impl Access {
             at: BTreeMap::new(),
             first_contact: None,
             sudo_password: None,
+            login_password: None,
             patience: Arc::new(|waited| waited < Duration::from_secs(180)),
+            surveys: None,
+            tally: Tally::default(),
         }
     }
 
@@ -69,7 +78,7 @@ impl Access {
     /// It is not to be had.
     pub fn with_sudo_password(mut self, cluster: &Cluster) -> Result<Self, SecretError> {
         if let (None, Some(found)) = (&self.sudo_password, &cluster.master.sudo_password) {
-            self.sudo_password = Some(SudoPassword::new(found.resolve()?.expose()));
+            self.sudo_password = Some(found.resolve()?);
         }
         Ok(self)
     }
@@ -95,22 +104,26 @@ impl Access {
 
     fn at_home(&self, cluster: &Cluster, name: &str, address: Ipv4Addr) -> SshOptions {
         let home = SocketAddr::new(IpAddr::V4(address), SSH);
-        self.ssh(&cluster.master.user, name, self.at.get(name).copied().unwrap_or(home))
+        self.ssh(cluster, name, self.at.get(name).copied().unwrap_or(home))
     }
 
     /// SSH to the master where it answers before it has its address.
     pub(crate) fn first_contact(&self, cluster: &Cluster) -> Option<SshOptions> {
-        let mut options =
-            self.ssh(&cluster.master.user, cluster.master.name.as_str(), self.first_contact?);
+        let mut options = self.ssh(cluster, cluster.master.name.as_str(), self.first_contact?);
         options.host_keys = self.host_keys;
         Some(options)
     }
 
-    fn ssh(&self, user: &str, name: &str, address: SocketAddr) -> SshOptions {
-        let mut options = SshOptions::new(user, address, name, &self.known_hosts);
+    fn ssh(&self, cluster: &Cluster, name: &str, address: SocketAddr) -> SshOptions {
+        let password = |secret: &Secret| Password::new(secret.expose());
+        let mut options = SshOptions::new(&cluster.master.user, address, name, &self.known_hosts);
         options.identity.clone_from(&self.identity);
         options.config = self.config.clone();
-        options.sudo_password.clone_from(&self.sudo_password);
+        options.sudo_password = self.sudo_password.as_ref().map(password);
+        if name == cluster.master.name.as_str() {
+            options.login_password = self.login_password.as_ref().map(password);
+        }
+        options.tally = self.tally.clone();
         options
     }
 }

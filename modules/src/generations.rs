@@ -1,6 +1,6 @@
 //! What the command `generation` does on a master.
 
-use feeder_cluster::Cluster;
+use feeder_cluster::{Cluster, Secret};
 use feeder_plan::{ApplyEvent, Mode, RunError, Step, run};
 use feeder_remote::{Host, RemoteError, Ssh};
 
@@ -29,6 +29,8 @@ pub struct Master<'a> {
     cluster: &'a Cluster,
     /// None of them as long as nothing is made.
     secrets: Secrets,
+    /// What sudo asks for, where it does.
+    sudo_password: Option<Secret>,
     layout: Layout,
     host: Ssh,
     survey: Survey,
@@ -41,10 +43,12 @@ impl<'a> Master<'a> {
     /// # Errors
     /// It cannot be reached, or is no system that can be provisioned.
     pub fn connect(cluster: &'a Cluster, access: &Access) -> Result<Self, ProvisionError> {
+        let access = &access.clone().with_sudo_password(cluster)?;
         let host = connect(cluster, access)?;
         let survey = looked_at(&host, cluster)?;
         let (secrets, layout) = (Secrets::default(), Layout::default());
-        Ok(Self { cluster, secrets, layout, host, survey, lock: None })
+        let sudo_password = access.sudo_password.clone();
+        Ok(Self { cluster, secrets, sudo_password, layout, host, survey, lock: None })
     }
 
     /// Keeps every other run from changing this master as long as this lives; `what` is this command, for whoever is kept. What was
@@ -126,7 +130,7 @@ impl<'a> Master<'a> {
         source: Source,
         on_line: &mut dyn FnMut(&str),
     ) -> Result<Created, ProvisionError> {
-        self.secrets = Secrets::of(self.cluster)?;
+        self.secrets = Secrets::of(self.cluster, self.sudo_password.as_ref())?;
         let number = self.generations().next_number();
         let mut same = None;
         let script = format!("exec 2>&1\n{}", self.script().create(number, source, "create"));

@@ -15,6 +15,7 @@ mod generations;
 mod known_hosts;
 mod layout;
 mod lock;
+mod look;
 mod network;
 mod nfs;
 mod part;

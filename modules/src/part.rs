@@ -132,7 +132,10 @@ pub(crate) mod tests {
 
     pub(crate) fn with_cluster(text: &str, run: impl FnOnce(&Site<'_>)) {
         let parsed = feeder_cluster::parse(text, "cluster.toml").expect("the sample is valid");
-        let secrets = Secrets::of(&parsed.cluster).expect("they are to be had");
+        let access = crate::Access::new("known_hosts").with_sudo_password(&parsed.cluster);
+        let sudo_password = access.expect("it is to be had").sudo_password;
+        let secrets = Secrets::of(&parsed.cluster, sudo_password.as_ref());
+        let secrets = secrets.expect("they are to be had");
         let (survey, layout) = (debian(), Layout::default());
         run(&Site::new(&parsed.cluster, &secrets, &survey, &layout, MODULES));
     }

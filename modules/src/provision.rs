@@ -1,18 +1,22 @@
 //! From a board with an address to a master that serves its workers.
 
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
-use feeder_cluster::{Cluster, Ssd, Worker};
+use feeder_cluster::{Cluster, Ssd};
 use feeder_plan::{ApplyEvent, HostPlan, Mode, Report, Step, StepPlan, apply, gather, plan, run};
-use feeder_remote::{Host, POWER_OFF, REBOOT, RemoteError, Ssh, later, wait_until_reachable};
+use feeder_process::Output;
+use feeder_remote::{
+    Host, POWER_OFF, REBOOT, RemoteError, Ssh, Tally, later, wait_until_reachable,
+};
 
 use crate::{
     Access, Disk, Disks, Layout, MODULES, Module, ProvisionError, Scope, Secrets, Site, Survey,
-    base, docker, generation, known_hosts,
+    base, docker, generation,
     lock::Lock,
+    look::{Blueprint, Memory, last_look, look, record_keys},
     network,
     ssd_boot::{self, Script, Way},
-    swarm, workers,
+    swarm,
 };
 
 /// The verb of one restart by which the firmware reads `tryboot.txt` in place of `config.txt`.
@@ -33,6 +37,8 @@ pub struct Provisioned {
     pub changed: usize,
     /// What whoever does this should know, each a sentence or two.
     pub notes: Vec<String>,
+    /// The scripts that it took, by host: each is one round trip, and the first one connects.
+    pub round_trips: BTreeMap<String, usize>,
 }
 
 /// What was agreed to beforehand of what cannot be undone, and how carefully the move to an SSD is made.
@@ -118,7 +124,21 @@ pub fn provision_with(
     events: &mut dyn FnMut(ApplyEvent<'_>),
 ) -> Result<Provisioned, ProvisionError> {
     // Once sudo asks for a password, nothing more could be done without it.
-    let access = &access.clone().with_sudo_password(cluster)?;
+    let mut access = access.clone().with_sudo_password(cluster)?;
+    access.tally = Tally::default();
+    let mut done = provision_all(modules, cluster, &access, mode, permits, events)?;
+    done.round_trips = access.tally.by_host();
+    Ok(done)
+}
+
+fn provision_all(
+    modules: &[Module],
+    cluster: &Cluster,
+    access: &Access,
+    mode: Mode,
+    permits: &mut Permits<'_>,
+    events: &mut dyn FnMut(ApplyEvent<'_>),
+) -> Result<Provisioned, ProvisionError> {
     // What holds the lock holds it to the end.
     let (host, _lock, mut done) =
         provision_master(modules, cluster, access, mode, permits, events)?;
@@ -151,14 +171,18 @@ fn provision_master(
     permits: &mut Permits<'_>,
     events: &mut dyn FnMut(ApplyEvent<'_>),
 ) -> Result<(Ssh, Option<Lock>, Provisioned), ProvisionError> {
-    let secrets = Secrets::of(cluster)?;
+    let secrets = Secrets::of(cluster, access.sudo_password.as_ref())?;
     let layout = Layout::default();
-    let mut host = connect(cluster, access)?;
-    let mut survey = looked_at(&host, cluster)?;
+    let blueprint = &Blueprint { cluster, secrets: &secrets, layout: &layout, modules };
+    let memory = Memory::of(access, cluster);
+    let (mut host, mut survey, mut answers) =
+        look(blueprint, memory.recall().as_deref(), |script| {
+            connect_with(cluster, access, script)
+        })?;
     let moves = permits.scope.has(ssd_boot::NAME, cluster.master.name.as_str());
     let mut lock = None;
     let (site, steps, first, notes) = loop {
-        let site = Site::new(cluster, &secrets, &survey, &layout, modules);
+        let site = blueprint.site(&survey);
         if moves {
             movable(&site)?;
         }
@@ -167,24 +191,24 @@ fn provision_master(
         notes.extend(docker::note(&site));
         let all = steps(&site);
         permits.scope.check(cluster, &all)?;
-        let facts = gather(&host, &all).map_err(feeder_plan::RunError::from)?;
-        let whole = plan(&all, &facts);
-        let steps = permits.scope.narrow(cluster, all, &whole)?;
+        let said = answers.said.clone();
+        let (facts, keys) = answers.about(&all, blueprint, &host)?;
+        let steps = permits.scope.narrow(cluster, all, &facts)?;
         let first = plan(&steps, &facts).about(format!("master, {}", cluster.master.address));
-        if mode == Mode::Plan {
-            return Ok((host, lock, Provisioned { plan: first, changed: 0, notes }));
-        }
-        if first.is_empty() {
-            // The user's file may be new even when the master is not.
-            record_keys(&host, &site, access, &permits.scope)?;
-            return Ok((host, lock, Provisioned { plan: first, changed: 0, notes }));
+        if mode == Mode::Plan || first.is_empty() {
+            memory.keep(&said);
+            if mode == Mode::Apply {
+                // The user's file may be new even when the master is not.
+                record_keys(keys, access, &permits.scope)?;
+            }
+            return Ok((host, lock, Provisioned::new(first, 0, notes)));
         }
         if lock.is_some() {
             break (site, steps, first, notes);
         }
         // What was found before may be the work of another run, half done.
         lock = Some(Lock::take(&host, COMMAND)?);
-        survey = looked_at(&host, cluster)?;
+        ((), survey, answers) = look(blueprint, Some(&said), |script| Ok(((), host.run(script)?)))?;
     };
     if moves {
         agreed(&site, permits)?;
@@ -206,7 +230,7 @@ fn provision_master(
     let before_move: Vec<Step> =
         steps.iter().filter(|step| step.name != ssd_boot::MOVE).cloned().collect();
     changed += applied(run(&host, &before_move, Mode::Apply, events)?);
-    record_keys(&host, &site, access, &permits.scope)?;
+    last_look(&host, blueprint, access, &permits.scope)?;
     if first.changes().any(|(_, change)| change.id.as_str() == ssd_boot::MOVE_TASK) {
         if permits.trial {
             host = try_ssd(host, &site, access)?;
@@ -217,7 +241,13 @@ fn provision_master(
         lock.replace(Lock::take(&host, COMMAND)?);
         changed += 1 + applied(run(&host, &steps, Mode::Apply, events)?);
     }
-    Ok((host, lock, Provisioned { plan: first, changed, notes }))
+    Ok((host, lock, Provisioned::new(first, changed, notes)))
+}
+
+impl Provisioned {
+    fn new(plan: HostPlan, changed: usize, notes: Vec<String>) -> Self {
+        Self { plan, changed, notes, round_trips: BTreeMap::new() }
+    }
 }
 
 /// What a master is, when it can be provisioned at all.
@@ -354,22 +384,34 @@ fn move_to_ssd(
 /// # Errors
 /// It does not answer at either, or not as it should.
 pub fn connect(cluster: &Cluster, access: &Access) -> Result<Ssh, ProvisionError> {
+    connect_with(cluster, access, ":").map(|(host, _)| host)
+}
+
+/// The same with a first script, and what it said.
+fn connect_with(
+    cluster: &Cluster,
+    access: &Access,
+    script: &str,
+) -> Result<(Ssh, Output), ProvisionError> {
     let mut at_home = access.master(cluster);
     at_home.host_keys = access.host_keys;
     let mut first = None;
     // Who names another address expects it there; nobody answering takes long to find out.
     if let Some(elsewhere) = access.first_contact(cluster) {
-        match Ssh::connect(elsewhere) {
-            Ok(ssh) => return Ok(ssh),
+        match Ssh::connect_with(elsewhere, script) {
+            Ok(connected) => return Ok(connected),
             Err(error) if error.is_transient() => first = Some(error.to_string()),
             Err(error) => return Err(error.into()),
         }
     }
-    Ssh::connect(at_home)
-        .map_err(|source| ProvisionError::Unreachable { source: source.into(), elsewhere: first })
+    Ssh::connect_with(at_home, script).map_err(|error| match error {
+        // It was reached.
+        RemoteError::Script { .. } => error.into(),
+        source => ProvisionError::Unreachable { source: source.into(), elsewhere: first },
+    })
 }
 
-fn suitable(cluster: &Cluster, survey: &Survey) -> Result<(), ProvisionError> {
+pub(crate) fn suitable(cluster: &Cluster, survey: &Survey) -> Result<(), ProvisionError> {
     let unsuitable = |why: String, remedy: &str| ProvisionError::Unsuitable {
         host: cluster.master.name.to_string(),
         why,
@@ -424,36 +466,6 @@ fn change_address(host: Ssh, site: &Site<'_>, access: &Access) -> Result<Ssh, Pr
     )?;
     host.run(&network::confirm_script())?;
     Ok(host)
-}
-
-/// Fetches the workers' public host keys and records them for the user.
-fn record_keys(
-    host: &dyn Host,
-    site: &Site<'_>,
-    access: &Access,
-    scope: &Scope,
-) -> Result<(), ProvisionError> {
-    let ours = |worker: &&Worker| scope.has(workers::NAME, worker.name.as_str());
-    let workers: Vec<&Worker> = site.cluster.workers.iter().filter(ours).collect();
-    if workers.is_empty() {
-        return Ok(());
-    }
-    let script: String = workers
-        .iter()
-        .map(|worker| {
-            // Written by the master, in a folder that the worker can write to: no link is followed.
-            let key = site.layout.host_key(worker);
-            format!("[ ! -L {key}.pub ] && printf '%s ' {} && cat {key}.pub\n", worker.name)
-        })
-        .collect();
-    let text = host.run(&format!("set -e\n{script}"))?.stdout_text();
-    let keys: Vec<(String, String)> = text
-        .lines()
-        .filter_map(|line| line.split_once(' '))
-        .map(|(name, key)| (name.to_owned(), key.to_owned()))
-        .collect();
-    known_hosts::record(&access.known_hosts, &keys)
-        .map_err(|source| ProvisionError::KnownHosts { path: access.known_hosts.clone(), source })
 }
 
 #[cfg(test)]

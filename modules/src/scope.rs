@@ -1,7 +1,7 @@
 //! What of a cluster one run is about.
 
 use feeder_cluster::Cluster;
-use feeder_plan::{HostPlan, Step};
+use feeder_plan::{Facts, HostPlan, Step, plan};
 
 use crate::{ProvisionError, swarm, workers};
 
@@ -21,6 +21,10 @@ impl Scope {
 
     pub(crate) fn has_host(&self, name: &str) -> bool {
         self.hosts.is_empty() || self.hosts.iter().any(|host| host == name)
+    }
+
+    pub(crate) fn is_everything(&self) -> bool {
+        self.modules.is_empty() && self.hosts.is_empty()
     }
 
     /// Whether it is about this module on this node.
@@ -46,9 +50,22 @@ impl Scope {
         unknown("module", &self.modules, &modules)
     }
 
-    /// The steps that it is about; `whole` is what differs of all of them. One that comes after a step which is left out needs
-    /// that step to be as wanted.
+    /// The steps that it is about. One that comes after a step which is left out needs that step to be as wanted.
     pub(crate) fn narrow(
+        &self,
+        cluster: &Cluster,
+        steps: Vec<Step>,
+        facts: &Facts,
+    ) -> Result<Vec<Step>, ProvisionError> {
+        if self.is_everything() {
+            return Ok(steps);
+        }
+        let whole = plan(&steps, facts);
+        self.narrow_by(cluster, steps, &whole)
+    }
+
+    /// As [`Self::narrow`], with what differs of all steps.
+    fn narrow_by(
         &self,
         cluster: &Cluster,
         steps: Vec<Step>,
@@ -111,7 +128,6 @@ fn unknown(kind: &'static str, given: &[String], known: &[&str]) -> Result<(), P
 
 #[cfg(test)]
 mod tests {
-    use feeder_plan::{Facts, plan};
     use feeder_ui::Expected;
 
     use super::*;
@@ -132,7 +148,7 @@ mod tests {
                 step.changes.clear();
             }
             let narrow = scope.check(site.cluster, &steps);
-            said = match narrow.and_then(|()| scope.narrow(site.cluster, steps, &whole)) {
+            said = match narrow.and_then(|()| scope.narrow_by(site.cluster, steps, &whole)) {
                 Ok(steps) => steps.iter().map(|step| &*step.name).collect::<Vec<_>>().join(" "),
                 Err(error) => format!("{error}\n→ {}", error.hint().unwrap_or_default()),
             };

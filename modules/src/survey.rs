@@ -68,16 +68,17 @@ impl Survey {
     /// # Errors
     /// When the host cannot be asked.
     pub fn take(host: &dyn Host, ssd: Option<&Ssd>) -> Result<Self, RemoteError> {
-        let disks = ssd.map_or_else(String::new, |ssd| Script::asking(&ssd.disk).survey());
-        let generations = generation::Script::asking(&Layout::default()).survey();
-        Ok(Self::parse(
-            &host
-                .run(&format!("{SCRIPT}system= proc=/proc\n{FIRST_BOOT}{generations}{disks}"))?
-                .stdout_text(),
-        ))
+        Ok(Self::parse(&host.run(&Self::script(ssd))?.stdout_text()))
     }
 
-    fn parse(text: &str) -> Self {
+    /// What is asked.
+    pub(crate) fn script(ssd: Option<&Ssd>) -> String {
+        let disks = ssd.map_or_else(String::new, |ssd| Script::asking(&ssd.disk).survey());
+        let generations = generation::Script::asking(&Layout::default()).survey();
+        format!("{SCRIPT}system= proc=/proc\n{FIRST_BOOT}{generations}{disks}")
+    }
+
+    pub(crate) fn parse(text: &str) -> Self {
         let facts: BTreeMap<&str, &str> =
             text.lines().filter_map(|line| line.split_once('=')).collect();
         let fact = |key: &str| facts.get(key).map(|value| (*value).to_owned());

@@ -19,6 +19,7 @@ pub const RASPBERRY_PI_OS: Scenario<Lab> = Scenario {
 /// memory, and cloud-init, which at the next start is at work for a while. Each leaves a trace in a folder when it runs.
 const AS_RASPBERRY_PI_OS: &str = "set -e
 mkdir -p /usr/lib/raspberrypi-sys-mods /etc/rpi/swap.conf.d /etc/cloud /var/lib/cloud/seed
+echo pi:raspberry | chpasswd
 echo 'rpi-issue' >/etc/rpi-issue
 printf '[Main]\nMechanism=swapfile\n' >/etc/rpi/swap.conf
 echo 'instance-id: rpi-imager-1' >/var/lib/cloud/seed/meta-data
@@ -72,8 +73,11 @@ fn raspberry_pi_os(lab: &mut Lab) -> Verdict {
         lab.provision().with(COMMON).fails(&["first boot", "cloud-init"])?;
         lab.until_it_is_bare_again()?.run(FIRST_BOOT_ENDS).map(drop)
     })?;
-    lab.step("provision takes over", |lab| {
-        lab.provision().with(COMMON).applies_changes()?;
+    lab.step("a wrong password is told", |lab| {
+        lab.provision().with(COMMON).by_password("blueberry").fails(&["does not let pi in"])
+    })?;
+    lab.step("provision logs in with the password that the imager set, and takes over", |lab| {
+        lab.provision().with(COMMON).by_password("raspberry").applies_changes()?;
         lab.master().says(MANAGERS, NETWORKDS)
     })?;
     lab.step("provision again", |lab| lab.provision().with(COMMON).finds_nothing_to_do())?;

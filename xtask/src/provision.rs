@@ -1,6 +1,9 @@
 //! `cargo xtask provision`
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use clap::Args;
 use feeder_modules::{Disk, Permits, Provisioned, Scope, provision};
@@ -52,6 +55,7 @@ struct Answer<'a> {
     plan: &'a HostPlan,
     changed: usize,
     notes: &'a [String],
+    round_trips: &'a BTreeMap<String, usize>,
 }
 
 impl Run for Provision {
@@ -73,8 +77,8 @@ impl Run for Provision {
         for note in &provisioned.notes {
             context.progress.note(note);
         }
-        let Provisioned { plan, changed, notes } = &provisioned;
-        let answer = Answer { plan, changed: *changed, notes };
+        let Provisioned { plan, changed, notes, round_trips } = &provisioned;
+        let answer = Answer { plan, changed: *changed, notes, round_trips };
         self.format.print(&answer, |_| text(mode, &provisioned))?;
         Ok(if mode == Mode::Plan && !provisioned.plan.is_empty() {
             Exit::NotAsWanted
@@ -91,13 +95,14 @@ fn agrees(progress: &Progress, id: &str, disk: &Disk) -> bool {
     ask_for(&question, id, &feeder_process::interrupt::requested) == feeder_ui::Answer::Yes
 }
 
-fn text(mode: Mode, Provisioned { plan, changed, .. }: &Provisioned) -> String {
+fn text(mode: Mode, Provisioned { plan, changed, round_trips, .. }: &Provisioned) -> String {
+    let asked = plural(round_trips.get(&plan.host).copied().unwrap_or_default(), "round trip");
     match mode {
         Mode::Plan if plan.is_empty() => plan.to_string(),
         Mode::Plan => {
             format!("{plan}nothing has been changed. run `cargo xtask provision` to apply.\n")
         }
-        Mode::Apply if *changed == 0 => format!("{plan}nothing to do\n"),
+        Mode::Apply if *changed == 0 => format!("{plan}nothing to do ({asked})\n"),
         Mode::Apply => format!("{plan}{} made and verified\n", plural(*changed, "change")),
     }
 }

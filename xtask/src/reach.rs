@@ -8,7 +8,7 @@ use std::{
 
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
-use feeder_cluster::{Cluster, Setting, Settings};
+use feeder_cluster::{Cluster, SecretRef, Setting, Settings};
 use feeder_host::{Consent, Need};
 use feeder_modules::Access;
 use feeder_remote::HostKeys;
@@ -32,6 +32,10 @@ pub(crate) struct Reach {
     /// The SSH key to offer, and no other; without it your agent and configuration decide
     #[arg(long, value_name = "FILE")]
     identity: Option<Utf8PathBuf>,
+    /// Where the password is for the first login to a master that has no key of yours: env:NAME, file:PATH or cmd:COMMAND, which
+    /// may ask you
+    #[arg(long, value_name = "REFERENCE")]
+    login_password: Option<SecretRef>,
     /// Where host keys are looked up and recorded [default: known_hosts beside the configuration]
     #[arg(long, value_name = "FILE")]
     known_hosts: Option<Utf8PathBuf>,
@@ -103,7 +107,8 @@ impl Reach {
         {
             context.progress.note(warnings);
         }
-        let access = self.access(&parsed.cluster)?.with_sudo_password(&parsed.cluster)?;
+        let mut access = self.access(&parsed.cluster)?.with_sudo_password(&parsed.cluster)?;
+        access.login_password = self.login_password.as_ref().map(SecretRef::resolve).transpose()?;
         feeder_host::require(&[Need::Ssh], Consent::from_flag(self.yes), &context.progress)?;
         Ok((parsed.cluster, access))
     }
@@ -111,6 +116,7 @@ impl Reach {
     fn access(&self, cluster: &Cluster) -> Result<Access, NoSuchNode> {
         let beside = || self.config.parent().unwrap_or("".into()).join("known_hosts");
         let mut access = Access::new(self.known_hosts.clone().unwrap_or_else(beside));
+        access.surveys = Some(feeder_store::Store::default_root().join("surveys"));
         access.identity.clone_from(&self.identity);
         if self.accept_new {
             access.host_keys = HostKeys::AcceptNew;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt::Write};
 
 use camino::Utf8Path;
-use feeder_process::quote;
+use feeder_process::{Output, quote};
 use feeder_remote::{Host, RemoteError};
 use feeder_ui::{Exit, Expected};
 
@@ -66,14 +66,52 @@ impl Expected for GatherError {
 /// # Errors
 /// Every [`GatherError`].
 pub fn gather(host: &dyn Host, steps: &[Step]) -> Result<Facts, GatherError> {
-    let steps = check::check(steps)?;
-    let output = host.run(&script(&steps))?;
-    let (facts, problems) = facts::parse(host.name(), &output.stdout_text(), &units(&steps))?;
-    if problems.is_empty() {
-        return Ok(facts);
+    let question = Question::about(steps)?;
+    question.read(host.name(), &host.run(question.script())?)
+}
+
+/// What [`gather`] asks, for whoever asks more in the same round trip. Equal questions have equal answers, whatever led to them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Question {
+    script: String,
+    units: Vec<String>,
+}
+
+// Probes may carry secrets.
+impl std::fmt::Debug for Question {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Question({} bytes)", self.script.len())
     }
-    let said = output.stderr.trim().lines().last().unwrap_or_default().to_owned();
-    Err(GatherError::Host { host: host.name().to_owned(), problems, said })
+}
+
+impl Question {
+    /// About all resources of these steps.
+    ///
+    /// # Errors
+    /// The steps make no sense.
+    pub fn about(steps: &[Step]) -> Result<Self, StepsError> {
+        let steps = check::check(steps)?;
+        Ok(Self { script: script(&steps), units: units(&steps) })
+    }
+
+    /// The script that prints the answer.
+    #[must_use]
+    pub fn script(&self) -> &str {
+        &self.script
+    }
+
+    /// What a host's answer says.
+    ///
+    /// # Errors
+    /// [`GatherError::Facts`] or [`GatherError::Host`].
+    pub fn read(&self, host: &str, answer: &Output) -> Result<Facts, GatherError> {
+        let (facts, problems) = facts::parse(host, &answer.stdout_text(), &self.units)?;
+        if problems.is_empty() {
+            return Ok(facts);
+        }
+        let said = answer.stderr.trim().lines().last().unwrap_or_default().to_owned();
+        Err(GatherError::Host { host: host.to_owned(), problems, said })
+    }
 }
 
 /// The units that have to be asked about, in the order in which they are.

@@ -24,6 +24,7 @@
 //! ```
 
 mod apply;
+mod as_wanted;
 mod check;
 mod compare;
 mod diff;
@@ -36,9 +37,10 @@ mod show;
 mod step;
 
 pub use apply::{Applied, ApplyError, ApplyEvent, Outcome, Phase, StepResult, apply};
+pub use as_wanted::as_wanted;
 pub use check::StepsError;
 pub use facts::{Facts, FactsError, Package, PathFact, PathKind, TaskFact, UnitFact};
-pub use gather::{GatherError, gather, script as gather_script};
+pub use gather::{GatherError, Question, gather, script as gather_script};
 pub use plan::{Change, HostPlan, Plan, Sign, StepPlan, plan};
 pub use resource::{Absent, Content, Directory, File, Hostname, Id, Resource, Symlink, Task, Unit};
 pub use run::{Mode, NotAsWanted, Report, RunError, run, verify};

@@ -3,7 +3,7 @@
 use camino::Utf8Path;
 use feeder_process::quote;
 
-use crate::{HostKeys, Privilege, SshOptions, SudoPassword, UserConfig};
+use crate::{HostKeys, Password, Privilege, SshOptions, UserConfig};
 
 /// Keep-alive questions that may go unanswered before the connection is given up.
 const UNANSWERED: u64 = 4;
@@ -21,7 +21,13 @@ pub fn ssh_argv(options: &SshOptions, control: Option<&Utf8Path>) -> Vec<String>
     let mut option = |name: &str, value: String| {
         argv.extend(["-o".to_owned(), format!("{name}={value}")]);
     };
-    option("BatchMode", "yes".into());
+    if options.login_password.is_some() {
+        // Asked through a program of ours, once: what was wrong stays wrong.
+        option("BatchMode", "no".into());
+        option("NumberOfPasswordPrompts", "1".into());
+    } else {
+        option("BatchMode", "yes".into());
+    }
     option("HostName", options.address.ip().to_string());
     option("HostKeyAlias", options.host_key_alias.clone());
     let strict = match options.host_keys {
@@ -84,7 +90,7 @@ pub(crate) fn shell(options: &SshOptions) -> &'static str {
 pub(crate) fn before_script(options: &SshOptions) -> String {
     let asked = shell(options) == SUDO_THAT_MAY_ASK;
     let password = options.sudo_password.as_ref().filter(|_| asked);
-    password.map_or_else(String::new, SudoPassword::line)
+    password.map_or_else(String::new, Password::line)
 }
 
 /// A command that carries a connection through another one. Where that has ended it fails, and does not make one of its own.
@@ -164,7 +170,7 @@ mod tests {
             .stdin(program)
             .run()
             .unwrap();
-        let options = SshOptions { sudo_password: Some(SudoPassword::new("hunter2")), ..options() };
+        let options = SshOptions { sudo_password: Some(Password::new("hunter2")), ..options() };
         let script = crate::script::wrap("echo done", crate::script::Stdout::Limited);
         let output = Cmd::new("sh")
             .args(["-c", shell(&options)])
@@ -192,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_password_goes_nowhere_where_sudo_is_not_used() {
-        let sudo_password = Some(SudoPassword::new("hunter2\nrm -rf /"));
+        let sudo_password = Some(Password::new("hunter2\nrm -rf /"));
         let of = |user: &str, privilege| {
             let sudo_password = sudo_password.clone();
             before_script(&SshOptions { user: user.into(), privilege, sudo_password, ..options() })

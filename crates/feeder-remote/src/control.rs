@@ -2,8 +2,9 @@
 
 use std::{
     env,
-    fs::File,
+    fs::{File, Permissions},
     io,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Once,
 };
@@ -16,6 +17,17 @@ use tempfile::TempDir;
 const PREFIX: &str = "feeder-ssh-";
 /// The socket in it.
 const SOCKET: &str = "c";
+/// The program in it that ssh asks for a password, and for what else it would ask a person.
+const ASKPASS: &str = "askpass";
+/// The variable in which that program finds the password.
+pub(crate) const PASSWORD: &str = "FEEDER_LOGIN_PASSWORD";
+/// It answers for the account and for nothing else: not for a key, nor whether a host is the right one.
+const ANSWER: &str = r#"#!/bin/sh
+case $1 in
+  *[Pp]assword:*) printf '%s\n' "$FEEDER_LOGIN_PASSWORD" ;;
+  *) exit 1 ;;
+esac
+"#;
 /// The longest folder for the control socket, in bytes: a socket's path may have 107, and ssh appends 18 while it
 /// makes one.
 const SOCKET_FOLDER: usize = 40;
@@ -47,6 +59,18 @@ impl Control {
 
     pub(crate) fn socket(&self) -> &Utf8Path {
         &self.socket
+    }
+
+    /// Puts the program there that ssh asks.
+    pub(crate) fn answer_questions(&self) -> io::Result<()> {
+        let askpass = self.askpass();
+        std::fs::write(&askpass, ANSWER)?;
+        std::fs::set_permissions(&askpass, Permissions::from_mode(0o700))
+    }
+
+    /// The program that ssh asks.
+    pub(crate) fn askpass(&self) -> Utf8PathBuf {
+        self.socket.with_file_name(ASKPASS)
     }
 }
 
@@ -114,6 +138,24 @@ mod tests {
         drop(lease::take(&foreign).unwrap());
         assert_eq!(sweep_in(guard.path()), 1);
         assert!(!dead.exists() && alive.exists() && foreign.exists());
+    }
+
+    #[test]
+    fn ssh_is_told_the_password_and_nothing_else() {
+        let control = Control::new().unwrap();
+        control.answer_questions().unwrap();
+        let asked = |question: &str| {
+            let answer = Cmd::new(control.askpass().into_std_path_buf())
+                .arg(question)
+                .env(PASSWORD, "hunter2 -n")
+                .output()
+                .unwrap();
+            answer.stdout_text()
+        };
+        assert_eq!(asked("pi@192.168.1.37's password: "), "hunter2 -n\n");
+        assert_eq!(asked("(pi@192.168.1.37) Password: "), "hunter2 -n\n");
+        assert_eq!(asked("Enter passphrase for key '/home/me/.ssh/id_ed25519': "), "");
+        assert_eq!(asked("Are you sure you want to continue connecting (yes/no)? "), "");
     }
 
     #[test]

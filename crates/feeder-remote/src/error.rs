@@ -173,7 +173,7 @@ impl Expected for RemoteError {
                 "compare the key on the console of {host}, then accept it once with --accept-new"
             ),
             Self::Authentication { user, host, .. } => format!(
-                "put your public key into ~{user}/.ssh/authorized_keys on {host}, or load the right key with ssh-add"
+                "put your public key into ~{user}/.ssh/authorized_keys on {host}, load the right key with ssh-add, or say by --login-password where the password is"
             ),
             Self::Sudo { user, why, .. } if why.contains("incorrect password") => format!(
                 "sudo was given another password than {user}'s there: correct `sudo-password` in cluster.toml"

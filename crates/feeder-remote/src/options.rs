@@ -4,6 +4,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use camino::Utf8PathBuf;
 
+use crate::Tally;
+
 /// Where a host is and how to log in there.
 #[derive(Debug, Clone)]
 pub struct SshOptions {
@@ -25,7 +27,9 @@ pub struct SshOptions {
     /// As whom scripts run.
     pub privilege: Privilege,
     /// What sudo is told where it asks for the account's password. Without it, sudo must not ask.
-    pub sudo_password: Option<SudoPassword>,
+    pub sudo_password: Option<Password>,
+    /// What sshd is told where no key is accepted. Without it, a key must be.
+    pub login_password: Option<Password>,
     /// The control socket of a connection through which it is reached, in place of one of our own to `address`. Made by
     /// [`crate::Ssh::beyond`].
     pub through: Option<Utf8PathBuf>,
@@ -33,6 +37,8 @@ pub struct SshOptions {
     pub connect_timeout: Duration,
     /// How long the host may stay silent before the connection counts as lost. Whole seconds, at least four.
     pub silence: Duration,
+    /// Where its round trips are counted.
+    pub tally: Tally,
 }
 
 impl SshOptions {
@@ -53,9 +59,11 @@ impl SshOptions {
             config: UserConfig::Honoured,
             privilege: Privilege::Root,
             sudo_password: None,
+            login_password: None,
             through: None,
             connect_timeout: Duration::from_secs(15),
             silence: Duration::from_secs(60),
+            tally: Tally::default(),
         }
     }
 }
@@ -80,14 +88,19 @@ pub enum UserConfig {
     File(Utf8PathBuf),
 }
 
-/// A password for sudo. It travels by standard input, ahead of a script, and `Debug` does not show it.
+/// An account's password. Sudo gets it by standard input, ahead of a script, and ssh from the environment, for a program that it
+/// asks; `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SudoPassword(String);
+pub struct Password(String);
 
-impl SudoPassword {
+impl Password {
     /// One line of text: what stands behind a line end would be taken for the script.
     pub fn new(password: &str) -> Self {
         Self(password.lines().next().unwrap_or_default().to_owned())
+    }
+
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
     }
 
     pub(crate) fn line(&self) -> String {
@@ -95,9 +108,9 @@ impl SudoPassword {
     }
 }
 
-impl std::fmt::Debug for SudoPassword {
+impl std::fmt::Debug for Password {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SudoPassword(…)")
+        f.write_str("Password(…)")
     }
 }
 

@@ -4,7 +4,7 @@ use feeder_process::{Cmd, Output, Status};
 
 use crate::{
     Host, RemoteError, SshOptions, argv, classify,
-    control::Control,
+    control::{self, Control},
     run::{limited, stream},
     script::{self, Stdout},
     ssh_argv,
@@ -25,17 +25,29 @@ impl Ssh {
     /// # Errors
     /// Every [`RemoteError`].
     pub fn connect(options: SshOptions) -> Result<Self, RemoteError> {
+        Self::connect_with(options, ":").map(|(this, _)| this)
+    }
+
+    /// The same with a first script, and what it said: connecting costs no round trip of its own.
+    ///
+    /// # Errors
+    /// Every [`RemoteError`]; `Script` when there is a connection and the script failed.
+    pub fn connect_with(options: SshOptions, script: &str) -> Result<(Self, Output), RemoteError> {
         let this = Self::unconnected(options)?;
-        this.run(":")?;
-        Ok(this)
+        let output = this.run(script)?;
+        Ok((this, output))
     }
 
     /// As [`Self::connect`], but the first script connects.
     pub(crate) fn unconnected(options: SshOptions) -> Result<Self, RemoteError> {
-        let control = Control::new().map_err(|source| RemoteError::Ssh {
+        let failed = |source| RemoteError::Ssh {
             host: options.host_key_alias.clone(),
             why: format!("cannot make a folder for its control socket: {source}"),
-        })?;
+        };
+        let control = Control::new().map_err(failed)?;
+        if options.login_password.is_some() {
+            control.answer_questions().map_err(failed)?;
+        }
         Ok(Self { options, control })
     }
 
@@ -57,10 +69,19 @@ impl Ssh {
         // What the user's configuration may add for a person at a terminal is in a script's way.
         const PLAIN: [&str; 3] =
             ["-oRemoteCommand=none", "-oRequestTTY=no", "-oClearAllForwardings=yes"];
-        Cmd::new("ssh").args(PLAIN).args(ssh_argv(&self.options, Some(self.control.socket())))
+        let ssh =
+            Cmd::new("ssh").args(PLAIN).args(ssh_argv(&self.options, Some(self.control.socket())));
+        match &self.options.login_password {
+            None => ssh,
+            Some(password) => ssh
+                .env("SSH_ASKPASS", self.control.askpass())
+                .env("SSH_ASKPASS_REQUIRE", "force")
+                .env(control::PASSWORD, password.expose()),
+        }
     }
 
     pub(crate) fn shell(&self, script: &str, stdout: Stdout) -> Cmd {
+        self.options.tally.count(self.name());
         let script = argv::before_script(&self.options) + &script::wrap(script, stdout);
         self.command().arg(argv::shell(&self.options)).stdin(script)
     }

@@ -9,7 +9,8 @@ use std::{
 };
 
 use feeder_remote::{
-    Host, HostKeys, Privilege, RemoteError, Ssh, SshOptions, UserConfig, wait_until_reachable,
+    Host, HostKeys, Privilege, RemoteError, Ssh, SshOptions, UserConfig, apart, together,
+    wait_until_reachable,
 };
 use support::{free_port, sshd};
 
@@ -77,6 +78,23 @@ fn one_connection_serves_all_scripts() {
     assert_eq!(whose(&host), first);
     let second = Ssh::connect(sshd.options()).unwrap();
     assert_ne!(whose(&second), first, "each has its own");
+}
+
+#[test]
+fn every_script_is_a_round_trip_and_the_first_one_connects() {
+    let Some(sshd) = sshd("every_script_is_a_round_trip") else { return };
+    let options = sshd.options();
+    let (host, output) = Ssh::connect_with(options.clone(), "echo first").unwrap();
+    assert_eq!(output.stdout_text(), "first\n");
+    assert_eq!(options.tally.by_host(), [("node".to_owned(), 1)].into());
+    let scripts = ["echo one", "exit 3"];
+    let output = host.run(&together(&scripts)).unwrap();
+    let said = apart(host.name(), &output, scripts.len());
+    assert_eq!(said[0].as_ref().unwrap().stdout_text(), "one\n");
+    assert!(matches!(&said[1], Err(RemoteError::Script { status, .. }) if status.code == Some(3)));
+    assert_eq!(options.tally.by_host(), [("node".to_owned(), 2)].into());
+    let failed = Ssh::connect_with(options, "exit 4").unwrap_err();
+    assert!(matches!(failed, RemoteError::Script { .. }), "{failed}");
 }
 
 #[test]

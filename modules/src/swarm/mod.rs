@@ -120,7 +120,8 @@ pub(crate) fn settle(
         return Ok(this.settled);
     }
     this.join(&joining)?;
-    let members = this.ready(&coming)?;
+    // Where nobody came, they are as they were found.
+    let members = if coming.is_empty() { view.members } else { this.ready(&coming)? };
     if !joining.is_empty() {
         this.rotate()?;
     }

@@ -1,10 +1,18 @@
 //! Swarms of engines that a shell script stands for.
 
-use std::{os::unix::net::UnixListener, sync::Arc, time::Duration};
+use std::{
+    os::unix::net::UnixListener,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use camino::Utf8PathBuf;
 use feeder_cluster::{Availability, Cluster, Worker};
 use feeder_plan::Mode;
+use feeder_process::Output;
 use feeder_remote::{Host, Local, RemoteError};
 use feeder_ui::Expected;
 use fs_err as fs;
@@ -141,6 +149,43 @@ fn a_swarm_forms_and_then_there_is_nothing_to_do() {
     }
     assert_eq!(engines.told(&text, &[]), "");
     assert_eq!(engines.read("cluster01/argv"), "", "workers that are ready are not asked");
+}
+
+/// Counts the scripts that it is sent.
+struct Counting(Local, AtomicUsize);
+
+impl Host for Counting {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn run(&self, script: &str) -> Result<Output, RemoteError> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.run(script)
+    }
+
+    fn stream(&self, script: &str, on_line: &mut dyn FnMut(&str)) -> Result<Output, RemoteError> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.stream(script, on_line)
+    }
+}
+
+#[test]
+fn a_swarm_that_is_as_wanted_costs_one_round_trip() {
+    let engines = Engines::new();
+    let text = lab("[swarm]\n");
+    engines.told(&text, &[]);
+    let cluster = cluster(&text);
+    let master = Counting(engines.host("cluster00"), AtomicUsize::new(0));
+    let worker =
+        |_: &Worker| -> Result<Box<dyn Host>, RemoteError> { unreachable!("the managers see it") };
+    let patience: Patience = Arc::new(|_| false);
+    let reach = Reach { master: &master, worker: &worker, patience: &patience };
+    let swarm = cluster.swarm.as_ref().expect("it has a swarm");
+    let settled = settle(&cluster, swarm, &reach, Mode::Apply, &mut |_| {}).expect("it is asked");
+    assert!(settled.changes.is_empty(), "{:?}", settled.changes);
+    assert_eq!(settled.as_wanted, 3);
+    assert_eq!(master.1.into_inner(), 1);
 }
 
 #[test]

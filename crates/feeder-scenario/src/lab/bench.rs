@@ -49,6 +49,7 @@ impl Bench {
         access.identity = Some(self.identity.clone());
         access.config = UserConfig::Ignored;
         access.at.clone_from(&self.forwards);
+        access.surveys = Some(self.story.dir().scratch().join("surveys"));
         let (story, master) = (self.story.clone(), vec![self.cluster.master.name.to_string()]);
         let (began, budget) = (Mutex::new(None), self.budget(PATIENCE));
         access.patience = Arc::new(move |waited| {

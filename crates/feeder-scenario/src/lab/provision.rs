@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use feeder_cluster::{Cluster, FileSystem, SdCard, Ssd};
+use feeder_cluster::{Cluster, FileSystem, SdCard, SecretRef, Ssd};
 use feeder_modules::{Access, Permits, Provisioned, Scope, provision};
 use feeder_plan::{ApplyEvent, Mode, Phase};
 use feeder_remote::HostKeys;
@@ -36,6 +36,8 @@ pub struct Provision<'a> {
     pub(crate) onto_ssd: bool,
     /// Stand in the cluster's file, behind those of the sample.
     pub(crate) sections: &'static str,
+    /// Logs in with it, and with no key.
+    pub(crate) password: Option<&'static str>,
 }
 
 /// What a step of `provision` had copied when it ended.
@@ -94,6 +96,12 @@ impl Provision<'_> {
         Self { sections, ..self }
     }
 
+    /// It logs in to the master with this password, of letters and digits, and offers no key of the lab's.
+    #[must_use]
+    pub fn by_password(self, password: &'static str) -> Self {
+        Self { password: Some(password), ..self }
+    }
+
     fn apply(
         &mut self,
         access: &Access,
@@ -116,11 +124,20 @@ impl Provision<'_> {
     }
 
     /// As the command line reaches a master: under whatever key it shows, where the router put it as long as it is bare.
-    fn access(&self) -> Access {
+    fn access(&self) -> Verdict<Access> {
         let mut access = self.lab.bench().access();
         access.host_keys = HostKeys::AcceptNew;
         access.first_contact = self.lab.first_contact;
-        access
+        if let Some(password) = self.password {
+            access.identity = None;
+            let there: SecretRef = format!("cmd:echo {password}").parse().map_err(
+                |invalid: feeder_cluster::Invalid| Failure::scenario(invalid.to_string()),
+            )?;
+            access.login_password = Some(there.resolve().map_err(|error| {
+                Failure::expected("the password of the scenario is of no use", &error)
+            })?);
+        }
+        Ok(access)
     }
 
     /// It finds something to do and does it.
@@ -128,7 +145,7 @@ impl Provision<'_> {
     /// # Errors
     /// It found nothing to do, or failed.
     pub fn applies_changes(mut self) -> Verdict {
-        let done = self.apply(&self.access(), &mut |_| {})?;
+        let done = self.apply(&self.access()?, &mut |_| {})?;
         if done.changed == 0 {
             return Err(Failure::product("provision found nothing to do"));
         }
@@ -144,7 +161,7 @@ impl Provision<'_> {
         // Like any other command it begins without a connection.
         self.lab.master().forget_connection();
         let began = Instant::now();
-        let done = self.apply(&self.access(), &mut |_| {})?;
+        let done = self.apply(&self.access()?, &mut |_| {})?;
         Ok((done.changed, began.elapsed()))
     }
 
@@ -153,7 +170,7 @@ impl Provision<'_> {
     /// # Errors
     /// It found something, or failed.
     pub fn finds_nothing_to_do(mut self) -> Verdict {
-        let done = self.apply(&self.access(), &mut |_| {})?;
+        let done = self.apply(&self.access()?, &mut |_| {})?;
         if !done.plan.is_empty() {
             let mut failure = Failure::product(format!(
                 "provision should have nothing to do on {} but changed {}",
@@ -177,7 +194,7 @@ impl Provision<'_> {
     /// It was found, or the run failed for another reason, or it is not there.
     pub fn does_not_find_it_at_home(mut self) -> Verdict {
         let master = self.lab.master();
-        let mut access = self.access();
+        let mut access = self.access()?;
         // The discard port of an address of this host that nobody uses.
         access.at.insert(master.name().to_owned(), ([127, 0, 0, 99], 9).into());
         access.patience = Arc::new(|_| false);
@@ -214,7 +231,7 @@ impl Provision<'_> {
                 done = Some(id);
                 master.hang_up();
             };
-            let outcome = self.apply(&self.access(), &mut watch);
+            let outcome = self.apply(&self.access()?, &mut watch);
             if let Some(id) = again {
                 let what = format!("{id} was made, and the next run made it again");
                 return Err(Failure::product(what).on(master.name()));
@@ -314,7 +331,7 @@ impl Provision<'_> {
     /// # Errors
     /// It passed, or did not say so.
     pub fn fails(mut self, words: &[&str]) -> Verdict {
-        match self.apply(&self.access(), &mut |_| {}) {
+        match self.apply(&self.access()?, &mut |_| {}) {
             Err(failure) => {
                 self.lab.story().note(format!("as expected: {}", failure.message));
                 says(&failure, words)
@@ -348,7 +365,7 @@ impl Provision<'_> {
                 happened = Some(happens(&master));
             }
         };
-        let outcome = self.apply(&self.access(), &mut watch);
+        let outcome = self.apply(&self.access()?, &mut watch);
         match (happened, outcome) {
             (Some(Err(failure)), _) => Err(failure),
             (Some(Ok(())), Err(failure)) => {
