@@ -1,5 +1,6 @@
 //! The command line of `scenario`: parse, call the engine, print.
 
+mod bench;
 mod hands_on;
 mod mutate;
 mod output;
@@ -73,6 +74,8 @@ enum Verb {
     /// a kept state may be left by them; what a killed run cannot remove itself must be gone after the next one. Their
     /// evidence lies in a folder `soak` beside that of other runs: target/soak.
     Soak(soak::Soak),
+    /// Measure what provisioning costs, side by side with other ways, and print a table
+    Bench(bench::Bench),
     /// Say which scenarios there are
     List,
     /// Say why a step would run instead of being taken over from an earlier run
@@ -250,6 +253,7 @@ fn obey<S: Stage>(
             say(&output::why(&reuse::explain::<S>(&args, &options)?, format))?;
             Ok(Exit::Ok)
         }
+        Verb::Bench(bench) => bench.obey(&scene),
         Verb::Mutate(mutate) => mutate.obey(&scene),
         Verb::Soak(soak) => soak.obey(&scene),
         Verb::Shell(shell) => shell.obey(&scene),

@@ -3,6 +3,7 @@
 //! One file per command; what a command does is one call away, in a library that knows nothing of clap. stdout is data,
 //! stderr is talk, and the exit codes are those of `docs/exit-codes.md`.
 
+mod bench;
 mod ci;
 mod discover;
 mod exec;
@@ -50,6 +51,7 @@ enum Command {
     Watch(watch::Watch),
     Node(node::Node),
     Scenario(scenario::Scenario),
+    Bench(bench::Bench),
     Ci(ci::Ci),
     Tidy(tidy::Tidy),
 }
@@ -86,6 +88,7 @@ fn main() -> ExitCode {
         Command::Watch(command) => command.run(&context),
         Command::Node(command) => command.run(&context),
         Command::Scenario(command) => command.run(&context),
+        Command::Bench(command) => command.run(&context),
         Command::Ci(command) => command.run(&context),
         Command::Tidy(command) => command.run(&context),
     };

@@ -32,24 +32,31 @@ impl Expected for NotStarted {
 
 impl Run for Scenario {
     fn run(self, context: &Context) -> Outcome {
-        let workspace = feeder_ci::Workspace::locate(&context.root)?;
-        let first = !workspace.target.join("debug/scenario").exists();
-        let mut arguments: Vec<OsString> = vec!["run".into()];
-        if first {
-            context.progress.note(
-                "  building   the scenario program, for the first time; this takes some minutes",
-            );
-        } else {
-            arguments.push("--quiet".into());
-        }
-        arguments
-            .extend(["--package", "feeder-scenarios", "--bin", "scenario"].map(OsString::from));
-        arguments.extend([
-            "--manifest-path".into(),
-            context.root.join("Cargo.toml").into_os_string(),
-            "--".into(),
-        ]);
-        arguments.extend(self.arguments);
-        Err(NotStarted(exec::cargo(&arguments)).into())
+        become_scenario(context, self.arguments)
     }
+}
+
+/// Turns this process into the scenario program, through cargo. Returns only when that fails.
+pub(crate) fn become_scenario(
+    context: &Context,
+    with: impl IntoIterator<Item = OsString>,
+) -> Outcome {
+    let workspace = feeder_ci::Workspace::locate(&context.root)?;
+    let first = !workspace.target.join("debug/scenario").exists();
+    let mut arguments: Vec<OsString> = vec!["run".into()];
+    if first {
+        context
+            .progress
+            .note("  building   the scenario program, for the first time; this takes some minutes");
+    } else {
+        arguments.push("--quiet".into());
+    }
+    arguments.extend(["--package", "feeder-scenarios", "--bin", "scenario"].map(OsString::from));
+    arguments.extend([
+        "--manifest-path".into(),
+        context.root.join("Cargo.toml").into_os_string(),
+        "--".into(),
+    ]);
+    arguments.extend(with);
+    Err(NotStarted(exec::cargo(&arguments)).into())
 }

@@ -22,6 +22,7 @@ fn help_is_data_and_names_every_command() {
         "generation",
         "node",
         "scenario",
+        "bench",
         "ci",
         "tidy",
     ] {
@@ -427,4 +428,10 @@ fn the_scenario_program_gets_its_arguments_as_they_are() {
         .stdout(contains("--package feeder-scenarios --bin scenario"))
         .stdout(contains("-- run netboot --machine raspi3b --help\n"))
         .stdout(contains("package: \n"));
+    xtask()
+        .args(["bench", "--yes", "--format", "json"])
+        .env("CARGO", dir.path().join("cargo"))
+        .assert()
+        .code(20)
+        .stdout(contains("-- bench --yes --format json\n"));
 }

@@ -257,6 +257,13 @@ pub const TOOLS: &[Tool] = &[
         supply: Supply::PackageInCi("openssh-server"),
     },
     Tool {
+        name: "python3",
+        purpose: "compare provisioning with ansible-core",
+        needs: &[Checks],
+        look: Look::Program(&["python3"]),
+        supply: Supply::Optional,
+    },
+    Tool {
         name: "cargo-nextest",
         purpose: "run the tests faster",
         needs: &[Checks],

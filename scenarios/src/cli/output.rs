@@ -256,7 +256,7 @@ fn steps(runs: &[Ran]) -> Totals {
     runs.iter().fold(Totals::default(), |all, ran| all + ran.report.totals)
 }
 
-fn json(value: &impl Serialize) -> String {
+pub(super) fn json(value: &impl Serialize) -> String {
     // These are maps with text keys, which always can be written.
     serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
 }

@@ -39,6 +39,7 @@ use feeder_image::Container;
 use feeder_lan::{Lan, LanConfig, RouterConfig};
 use feeder_machine::{DiskFormat, Profile};
 use feeder_modules::Layout;
+use feeder_remote::SshOptions;
 
 use self::{bench::Bench, images::Images, node::BootsFrom, prefix::Prefix, saved::overlay};
 pub use self::{
@@ -188,6 +189,15 @@ impl Lab {
     pub fn provision(&mut self) -> Provision<'_> {
         self.prefix.uses(prefix::MODULES);
         Provision { lab: self, onto_ssd: false, sections: "", password: None }
+    }
+
+    /// How a node is reached over SSH, for programs of others.
+    ///
+    /// # Errors
+    /// The cluster has no such node.
+    pub fn way_to(&self, node: &Node) -> Verdict<SshOptions> {
+        let way = self.bench.access().node(&self.bench.cluster, node.name());
+        way.ok_or_else(|| Failure::scenario(format!("the cluster has no node {}", node.name())))
     }
 
     /// The image that containers are started from, as `docker run` names it. Each container answers HTTP on port 80;

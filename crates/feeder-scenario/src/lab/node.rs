@@ -433,8 +433,7 @@ impl Node {
     /// # Errors
     /// It ended with a status other than 0, or the machine did not come to its end.
     pub fn run(&self, script: &str) -> Verdict<String> {
-        let said = self.try_run(script)?;
-        said.map_err(|error| Failure::expected("a command failed", &error).on(self.name()))
+        self.run_within(COMMAND, script)
     }
 
     /// Runs a script as root that may fail; the inner error is the script's own.
@@ -442,8 +441,21 @@ impl Node {
     /// # Errors
     /// The machine did not come to its end.
     pub fn try_run(&self, script: &str) -> Verdict<Result<String, RemoteError>> {
+        self.try_run_within(COMMAND, script)
+    }
+
+    /// As [`Self::run`], for what takes longer than a command should: within that many vCPU seconds.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_within(&self, seconds: u64, script: &str) -> Verdict<String> {
+        let said = self.try_run_within(seconds, script)?;
+        said.map_err(|error| Failure::expected("a command failed", &error).on(self.name()))
+    }
+
+    fn try_run_within(&self, seconds: u64, script: &str) -> Verdict<Result<String, RemoteError>> {
         let ssh = self.logged_in()?;
-        let said = self.in_guest("a command", COMMAND, move || ssh.run(script))?;
+        let said = self.in_guest("a command", seconds, move || ssh.run(script))?;
         match said {
             Ok(output) => Ok(Ok(output.stdout_text().trim_end().to_owned())),
             Err(error @ RemoteError::Script { .. }) => Ok(Err(error)),
@@ -504,7 +516,10 @@ impl Node {
 
     /// Does something that waits for this machine by itself, within a budget of the machine's work. When the budget is used
     /// up or the machine lost, its power is cut, so that whatever waits for it ends.
-    pub(crate) fn in_guest<T: Send>(
+    ///
+    /// # Errors
+    /// The budget was used up, or the machine lost.
+    pub fn in_guest<T: Send>(
         &self,
         awaited: &str,
         seconds: u64,

@@ -108,7 +108,7 @@ impl Provision<'_> {
         watch: &mut (dyn FnMut(&ApplyEvent<'_>) + Send),
     ) -> Verdict<Provisioned> {
         let cluster = self.cluster()?;
-        apply(self.lab, &cluster, access, watch)
+        apply(self.lab, &cluster, access, watch).map(|(done, _)| done)
     }
 
     fn cluster(&self) -> Verdict<Cluster> {
@@ -153,16 +153,14 @@ impl Provision<'_> {
         Ok(())
     }
 
-    /// How many changes it makes, and in what time.
+    /// What it does, and in what time. Like any other command it begins without a connection.
     ///
     /// # Errors
     /// It failed.
-    pub fn takes(mut self) -> Verdict<(usize, Duration)> {
-        // Like any other command it begins without a connection.
-        self.lab.master().forget_connection();
-        let began = Instant::now();
-        let done = self.apply(&self.access()?, &mut |_| {})?;
-        Ok((done.changed, began.elapsed()))
+    pub fn takes(self) -> Verdict<(Provisioned, Duration)> {
+        let cluster = self.cluster()?;
+        let access = self.access()?;
+        apply(self.lab, &cluster, &access, &mut |_| {})
     }
 
     /// It finds nothing to do.
@@ -412,7 +410,7 @@ fn apply(
     cluster: &Cluster,
     access: &Access,
     watch: &mut (dyn FnMut(&ApplyEvent<'_>) + Send),
-) -> Verdict<Provisioned> {
+) -> Verdict<(Provisioned, Duration)> {
     let master = lab.master();
     let bench = lab.bench().clone();
     // Provisioning makes its own connection, and the master's address may change under ours.
@@ -427,7 +425,8 @@ fn apply(
             trial: false,
             scope: Scope::default(),
         };
-        provision(cluster, access, Mode::Apply, &mut permits, &mut |event| {
+        let began = Instant::now();
+        let done = provision(cluster, access, Mode::Apply, &mut permits, &mut |event| {
             watch(&event);
             let line = match event.phase {
                 Phase::Done => "done".to_owned(),
@@ -442,10 +441,11 @@ fn apply(
                     change: format!("{}: {line}", event.change.text),
                 }),
             );
-        })
-        .map_err(Box::new)
+        });
+        // What follows here, no command does.
+        done.map(|done| (done, began.elapsed())).map_err(Box::new)
     })?;
-    let done =
+    let (done, within) =
         done.map_err(|error| Failure::expected("provisioning failed", &*error).on(master.name()))?;
     story.emit(
         Some(master.name()),
@@ -457,5 +457,5 @@ fn apply(
     lab.bare = None;
     lab.first_contact = None;
     master.until_ssh()?;
-    Ok(done)
+    Ok((done, within))
 }
