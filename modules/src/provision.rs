@@ -16,7 +16,7 @@ use crate::{
     look::{Blueprint, Memory, last_look, look, record_keys},
     network,
     ssd_boot::{self, Script, Way},
-    swarm,
+    swarm, workers,
 };
 
 /// The verb of one restart by which the firmware reads `tryboot.txt` in place of `config.txt`.
@@ -186,6 +186,9 @@ fn provision_master(
         if moves {
             movable(&site)?;
         }
+        if permits.scope.has_module(workers::NAME) {
+            growable(&site)?;
+        }
         let mut notes = ssd_boot::notes(&site);
         notes.extend(network::note(&survey));
         notes.extend(docker::note(&site));
@@ -271,6 +274,12 @@ fn movable(site: &Site<'_>) -> Result<(), ProvisionError> {
             remedy,
         }),
     }
+}
+
+/// Whether workers' state images can become as large as the cluster says.
+fn growable(site: &Site<'_>) -> Result<(), ProvisionError> {
+    let Some((why, remedy)) = workers::refusal(site) else { return Ok(()) };
+    Err(ProvisionError::Unsuitable { host: site.cluster.master.name.to_string(), why, remedy })
 }
 
 /// Whether somebody agreed to what cannot be undone. Nothing has been changed before.
