@@ -7,6 +7,7 @@
 mod availability;
 mod engine;
 mod error;
+mod lock;
 mod reconcile;
 mod seen;
 #[cfg(test)]
@@ -92,7 +93,20 @@ pub(crate) fn settle(
     events: &mut dyn FnMut(ApplyEvent<'_>),
 ) -> Result<Settled, SwarmError> {
     let mut this = Pass { cluster, swarm, reach, events, settled: Settled::default() };
-    let mut view = this.look()?;
+    let mut view = match this.led(mode) {
+        Err(SwarmError::Locked { .. }) => {
+            let key = this.key(this.master())?;
+            let unlocks = this.unlocks(this.master());
+            if mode == Mode::Plan {
+                // What else is to be done the swarm alone knows.
+                this.settled.changes.push(unlocks);
+                return Ok(this.settled);
+            }
+            this.change(unlocks, |this| this.unlock_with_others(&key))?;
+            this.led(mode)?
+        }
+        view => view?,
+    };
     if view.is_none() {
         let name = cluster.master.name.as_str();
         if !reach.scope.has_host(name) {
@@ -110,7 +124,8 @@ pub(crate) fn settle(
         view = this.look()?;
     }
     let Some(view) = view else { return Err(this.no_swarm()) };
-    let (coming, joining) = this.absent(&view)?;
+    this.autolock(&view, mode)?;
+    let (coming, joining) = this.absent(&view, mode)?;
     if mode == Mode::Plan {
         let differs = this.differs(&view.members);
         let joining = joining.iter().map(|joining| joins(joining.worker));
@@ -129,10 +144,32 @@ pub(crate) fn settle(
     Ok(this.settled)
 }
 
+/// Has those nodes leave that the cluster has not any more, and does nothing else. A swarm that cannot be asked now is left to
+/// [`settle`].
+///
+/// # Errors
+/// Every [`SwarmError`]. What was changed before stays.
+pub(crate) fn retire(
+    cluster: &Cluster,
+    swarm: &Swarm,
+    reach: &Reach<'_>,
+    events: &mut dyn FnMut(ApplyEvent<'_>),
+) -> Result<Vec<Change>, SwarmError> {
+    let mut this = Pass { cluster, swarm, reach, events, settled: Settled::default() };
+    let Ok(Some(view)) = this.look() else { return Ok(Vec::new()) };
+    let retire = |change: &reconcile::Change| change.kind == Kind::Retire;
+    for change in this.differs(&view.members).into_iter().filter(retire) {
+        this.change(shown(&change), |this| this.treat(&change))?;
+    }
+    Ok(this.settled.changes)
+}
+
 /// The swarm as the master's engine sees it.
 struct View {
     members: Vec<Member>,
     root_ca: Option<String>,
+    /// It locks its managers.
+    autolock: bool,
 }
 
 /// One settling.
@@ -212,6 +249,10 @@ impl<'a> Pass<'a> {
         let engine = parsed(Engine::parse(info, asked.root_ca.clone()), host)?;
         match engine.state {
             LocalState::Inactive => return Ok(None),
+            LocalState::Locked => {
+                let (host, why) = (host.name().to_owned(), engine.error);
+                return Err(SwarmError::Locked { host, why });
+            }
             _ if !engine.manages
                 && engine.error.is_empty()
                 && engine.state == LocalState::Active =>
@@ -228,7 +269,24 @@ impl<'a> Pass<'a> {
             return Err(SwarmError::NoQuorum { host: host.name().to_owned(), said });
         };
         let members = parsed(members(list), host)?;
-        Ok(Some(View { members, root_ca: asked.root_ca }))
+        Ok(Some(View { members, root_ca: asked.root_ca, autolock: engine.autolock }))
+    }
+
+    /// The same, when its managers have found a leader: after a start, or when one of them is lost, that takes some seconds.
+    fn led(&self, mode: Mode) -> Result<Option<View>, SwarmError> {
+        let began = Instant::now();
+        loop {
+            match self.look() {
+                Err(SwarmError::NoQuorum { host, .. })
+                    if mode == Mode::Apply && (self.reach.patience)(began.elapsed()) =>
+                {
+                    if interrupt::wait_timeout(PACE) {
+                        return Err(RemoteError::Interrupted { host }.into());
+                    }
+                }
+                view => return view,
+            }
+        }
     }
 
     fn init(&self) -> Result<(), SwarmError> {
@@ -245,13 +303,19 @@ impl<'a> Pass<'a> {
     }
 
     /// Of the workers that the managers do not see: the names of those that must be ready in the end, and those that join.
-    fn absent<'c>(&mut self, view: &View) -> Result<(Vec<String>, Vec<Joining<'c>>), SwarmError>
+    ///
+    /// Managers among them that are locked are unlocked: without them others may not even agree on who joins.
+    fn absent<'c>(
+        &mut self,
+        view: &View,
+        mode: Mode,
+    ) -> Result<(Vec<String>, Vec<Joining<'c>>), SwarmError>
     where
         Self: 'c,
     {
         let mut absent = absent(self.cluster, &view.members);
         absent.retain(|worker| self.reach.scope.has_host(worker.name.as_str()));
-        let met = self.meet(&absent, view)?;
+        let met = self.meet(&absent, view.root_ca.as_deref(), &view.members)?;
         let (mut coming, mut joining) = (Vec::new(), Vec::new());
         for (worker, met) in absent.into_iter().zip(met) {
             let name = worker.name.as_str();
@@ -268,6 +332,15 @@ impl<'a> Pass<'a> {
                     return Err(SwarmError::Elsewhere { host: name.to_owned(), managers });
                 }
                 Met::Stands(Standing::Coming, ..) => coming.push(name.to_owned()),
+                Met::Stands(Standing::Locked, _, host) => {
+                    let (key, unlocks) = (self.key(name)?, self.unlocks(name));
+                    coming.push(name.to_owned());
+                    if mode == Mode::Plan {
+                        self.settled.changes.push(unlocks);
+                    } else {
+                        self.change(unlocks, |_| lock::unlock(&*host, &key))?;
+                    }
+                }
                 Met::Stands(was @ (Standing::Free | Standing::Orphan), _, host) => {
                     coming.push(name.to_owned());
                     joining.push(Joining { worker, host, was });
@@ -278,7 +351,12 @@ impl<'a> Pass<'a> {
     }
 
     /// Asks workers how they stand to the swarm, several at a time.
-    fn meet(&self, workers: &[&Worker], view: &View) -> Result<Vec<Met>, SwarmError> {
+    fn meet(
+        &self,
+        workers: &[&Worker],
+        root_ca: Option<&str>,
+        members: &[Member],
+    ) -> Result<Vec<Met>, SwarmError> {
         let meet = |worker: &Worker| -> Result<Met, SwarmError> {
             let host = match (self.reach.worker)(worker) {
                 Ok(host) => host,
@@ -289,7 +367,7 @@ impl<'a> Pass<'a> {
             let Some([info]) = asked.answers.as_deref() else { return Ok(Met::NoEngine) };
             let info = info.value(host.name(), "look at the engine")?;
             let engine = parsed(Engine::parse(info, asked.root_ca.clone()), &*host)?;
-            let standing = standing(&engine, &view.members, view.root_ca.as_deref());
+            let standing = standing(&engine, members, root_ca);
             Ok(Met::Stands(standing, engine, host))
         };
         in_parallel(workers, |worker| meet(worker)).into_iter().collect()
@@ -376,7 +454,7 @@ impl<'a> Pass<'a> {
     fn ready(&self, names: &[String]) -> Result<Vec<Member>, SwarmError> {
         let mut members = Vec::new();
         self.until(|| {
-            members = self.look()?.ok_or_else(|| self.no_swarm())?.members;
+            members = self.led(Mode::Apply)?.ok_or_else(|| self.no_swarm())?.members;
             let alive =
                 |name: &&String| members.iter().any(|member| member.ready && member.host == **name);
             Ok(match names.iter().find(|name| !alive(name)) {
@@ -418,14 +496,32 @@ impl<'a> Pass<'a> {
         }
     }
 
+    /// The managers change what they know of a node as it changes; an order for what it was before is given again, unless somebody
+    /// else has given one meanwhile.
     fn become_so(&self, member: &Member, spec: &Spec) -> Result<(), SwarmError> {
         let doing = format!("change node {} of the swarm", member.host);
-        let path = format!("/nodes/{}/update?version={}", member.id, member.version);
-        order(self.reach.master, Request::post(path, json!(spec)), &doing)?
-            .done(self.master(), &doing)
+        let mut version = member.version;
+        self.until(|| {
+            let path = format!("/nodes/{}/update?version={version}", member.id);
+            let answer = order(self.reach.master, Request::post(path, json!(spec)), &doing)?;
+            if !answer.passes() {
+                return answer.done(self.master(), &doing).map(Ok);
+            }
+            match self.newest(member)? {
+                Some(now) if now.spec == member.spec => version = now.version,
+                _ => return answer.done(self.master(), &doing).map(Ok),
+            }
+            Ok(Err((member.host.clone(), answer.message())))
+        })
     }
 
-    /// Until no task runs on it any more.
+    /// The same member as the managers see it now.
+    fn newest(&self, member: &Member) -> Result<Option<Member>, SwarmError> {
+        let view = self.led(Mode::Apply)?.ok_or_else(|| self.no_swarm())?;
+        Ok(view.members.into_iter().find(|now| now.id == member.id))
+    }
+
+    /// Until no task runs on it any more, or nobody hears of it any more: its tasks are others' by then.
     fn until_idle(&self, member: &Member) -> Result<(), SwarmError> {
         let doing = format!("see the tasks of node {}", member.host);
         self.until(|| {
@@ -435,25 +531,27 @@ impl<'a> Pass<'a> {
                 task["NodeID"] == member.id.as_str() && task["Status"]["State"] == "running"
             };
             let running = tasks.as_array().map_or(0, |tasks| tasks.iter().filter(runs).count());
-            Ok(match running {
-                0 => Ok(()),
-                tasks => Err((member.host.clone(), format!("{tasks} tasks still run on it"))),
-            })
+            if running == 0 || !self.newest(member)?.is_some_and(|now| now.ready) {
+                return Ok(Ok(()));
+            }
+            Ok(Err((member.host.clone(), format!("{running} tasks still run on it"))))
         })
     }
 
     /// A manager must first cease to be one, which the managers agree on a moment later.
     fn remove(&self, member: &Member) -> Result<(), SwarmError> {
         let doing = format!("remove node {} from the swarm", member.host);
-        if let Some(spec) = demoted(member) {
-            let newest = self.look()?.ok_or_else(|| self.no_swarm())?.members;
-            let newest = newest.iter().find(|now| now.id == member.id).unwrap_or(member);
-            self.become_so(newest, &spec)?;
+        if demoted(member).is_some()
+            && let Some(newest) = self.newest(member)?
+            // What it is to be beside that was decided a moment ago: it takes no tasks any more.
+            && let Some(spec) = demoted(&newest)
+        {
+            self.become_so(&newest, &spec)?;
         }
         self.until(|| {
             let request = Request::delete(format!("/nodes/{}?force=true", member.id));
             let answer = order(self.reach.master, request, &doing)?;
-            if answer.message().contains("demoted") {
+            if answer.message().contains("demoted") || answer.passes() {
                 return Ok(Err((member.host.clone(), answer.message())));
             }
             answer.done(self.master(), &doing).map(Ok)

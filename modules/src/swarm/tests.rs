@@ -23,6 +23,9 @@ use crate::{Patience, Scope, part::tests::LAB};
 const INACTIVE: &str =
     r#"{"Swarm":{"NodeID":"","LocalNodeState":"inactive","ControlAvailable":false}}"#;
 
+/// Such an engine does not know its own id.
+const LOCKED: &str = r#"{"Swarm":{"NodeID":"","LocalNodeState":"locked","ControlAvailable":false,"Error":"Swarm is encrypted and needs to be unlocked before it can be used."}}"#;
+
 /// A cluster's engines, in a folder.
 struct Engines {
     _guard: tempfile::TempDir,
@@ -107,6 +110,13 @@ impl Engines {
         changes.chain(settled.notes).collect::<Vec<_>>().join("\n")
     }
 
+    /// A manager's engine after a restart, when the swarm is locked.
+    fn locks(&self, node: &str) {
+        let info = self.read(&format!("{node}/info"));
+        self.write(&format!("{node}/info-unlocked"), &info);
+        self.write(&format!("{node}/info"), LOCKED);
+    }
+
     fn members(&self) -> String {
         let members = self.dir.join("swarm/members");
         let mut names: Vec<String> = members
@@ -180,7 +190,8 @@ fn a_swarm_that_is_as_wanted_costs_one_round_trip() {
     let worker =
         |_: &Worker| -> Result<Box<dyn Host>, RemoteError> { unreachable!("the managers see it") };
     let patience: Patience = Arc::new(|_| false);
-    let reach = Reach { master: &master, worker: &worker, patience: &patience };
+    let scope = &Scope::default();
+    let reach = Reach { scope, master: &master, worker: &worker, patience: &patience };
     let swarm = cluster.swarm.as_ref().expect("it has a swarm");
     let settled = settle(&cluster, swarm, &reach, Mode::Apply, &mut |_| {}).expect("it is asked");
     assert!(settled.changes.is_empty(), "{:?}", settled.changes);
@@ -383,4 +394,153 @@ fn without_an_engine_a_worker_is_told_to_restart() {
     let settled = settle(&cluster, swarm, &reach, Mode::Apply, &mut |_| {}).expect("it goes on");
     assert!(settled.changes.is_empty());
     assert!(settled.notes[0].contains("cargo xtask node reboot cluster01"), "{:?}", settled.notes);
+}
+
+#[test]
+fn managers_are_locked_and_their_key_is_kept_for_nobody_else_to_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let engines = Engines::new();
+    let key = engines.dir.join("keys/swarm");
+    let text = lab(&format!("[swarm]\nautolock = \"file:{key}\"\n"));
+    let told = engines.told(&text, &["cluster02"]);
+    assert!(
+        told.contains("~ managers are locked at a restart, the key is kept as file:"),
+        "{told}"
+    );
+    assert_eq!(engines.read("keys/swarm"), "SWMKEY-1-x/y\n");
+    let mode = fs::metadata(&key).expect("it is there").permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    engines.told(&text, &[]);
+    assert_eq!(engines.told(&text, &[]), "");
+    // Somebody has made another key.
+    engines.write("swarm/key", "SWMKEY-1-another\n");
+    let told = engines.told(&text, &[]);
+    assert!(told.starts_with("~ its unlock key is kept as file:"), "{told}");
+    assert_eq!(engines.read("keys/swarm"), "SWMKEY-1-another\n");
+    for node in ["cluster00", "cluster01", "cluster02"] {
+        assert!(!engines.read(&format!("{node}/argv")).contains("SWMKEY"));
+    }
+}
+
+#[test]
+fn a_master_that_is_locked_is_unlocked_with_the_managers_that_it_cannot_do_without() {
+    let engines = Engines::new();
+    let key = engines.dir.join("key");
+    let text = lab(&format!("[swarm]\nmanagers = 3\nautolock = \"file:{key}\"\n"));
+    engines.told(&text, &[]);
+    for node in ["cluster00", "cluster01"] {
+        engines.locks(node);
+    }
+    engines.write("swarm/members/id-1-of-cluster01/state", "down\n");
+    let settled = engines.settle(&text, &[], Mode::Plan).expect("a plan");
+    assert_eq!(settled.changes[0].text, "node cluster00: is given its unlock key");
+    assert!(!engines.read("cluster00/orders").contains("/swarm/unlock"));
+    assert_eq!(engines.told(&text, &[]), "~ node cluster00: is given its unlock key");
+    assert!(engines.read("cluster01/orders").contains("POST /swarm/unlock"));
+    assert_eq!(engines.told(&text, &[]), "");
+}
+
+#[test]
+fn a_worker_that_manages_and_is_locked_does_not_leave_but_is_unlocked() {
+    let engines = Engines::new();
+    let key = engines.dir.join("key");
+    let text = lab(&format!("[swarm]\nmanagers = 3\nautolock = \"file:{key}\"\n"));
+    engines.told(&text, &[]);
+    engines.locks("cluster02");
+    engines.write("swarm/members/id-1-of-cluster02/state", "down\n");
+    assert_eq!(engines.told(&text, &[]), "~ node cluster02: is given its unlock key");
+    assert!(!engines.read("cluster02/orders").contains("/swarm/leave"));
+    assert_eq!(engines.members(), "id-1-of-cluster01 id-1-of-cluster02 id-of-cluster00");
+}
+
+#[test]
+fn whose_key_is_not_kept_is_told_what_to_do() {
+    let engines = Engines::new();
+    let key = engines.dir.join("key");
+    let text = lab(&format!("[swarm]\nautolock = \"file:{key}\"\n"));
+    engines.told(&text, &[]);
+    engines.locks("cluster00");
+    insta::assert_snapshot!(engines.told(&lab("[swarm]\n"), &[]), @r"
+    cluster00 manages a locked swarm and waits for its key: [swarm] does not say where it is kept
+    → put the key into the file that `autolock` in [swarm] names and provision again, or type it: `docker swarm unlock` after `cargo xtask node ssh cluster00`
+    ");
+    fs::remove_file(&key).expect("it was kept");
+    let told = engines.told(&text, &[]);
+    assert!(told.contains("waits for its key: file:") && told.contains("is not there"), "{told}");
+    engines.write("key", "SWMKEY-1-wrong\n");
+    fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("mode");
+    let told = engines.told(&text, &[]);
+    assert!(told.contains("invalid key provided") && !told.contains("SWMKEY"), "{told}");
+}
+
+#[test]
+fn managers_that_elect_a_leader_are_waited_for() {
+    let engines = Engines::new();
+    engines.told(&lab("[swarm]\n"), &[]);
+    engines.write("swarm/elections", "1\n");
+    assert_eq!(engines.told(&lab("[swarm]\n"), &[]), "");
+    engines.write("swarm/elections", "1\n2\n3\n4\n5\n6\n7\n8\n9\n");
+    let told = engines.told(&lab("[swarm]\n"), &[]);
+    assert!(told.starts_with("the swarm on cluster00 takes no orders: rpc error"), "{told}");
+}
+
+#[test]
+fn an_order_for_what_a_node_was_a_moment_ago_is_given_again() {
+    let engines = Engines::new();
+    engines.told(&lab("[swarm]\n"), &[]);
+    engines.write("swarm/members/id-1-of-cluster01/moves", "");
+    insta::assert_snapshot!(engines.told(&lab("[swarm]\nmanagers = 3\n"), &[]), @r"
+    ~ node cluster01: worker → manager
+    ~ node cluster02: worker → manager
+    ");
+    assert_eq!(engines.told(&lab("[swarm]\nmanagers = 3\n"), &[]), "");
+}
+
+#[test]
+fn a_manager_that_goes_takes_no_tasks_again_on_its_way_out() {
+    let engines = Engines::new();
+    engines.told(&lab("[swarm]\nmanagers = 3\n"), &[]);
+    let (without, _) = LAB.rsplit_once("[[worker]]").expect("it has workers");
+    engines.told(&format!("{without}\n[swarm]\n"), &[]);
+    let orders = engines.read("cluster00/orders");
+    let last = orders.lines().rfind(|line| line.contains("id-1-of-cluster02/update"));
+    let last = last.expect("it was demoted");
+    assert!(last.contains("\"Role\":\"worker\"") && last.contains("\"drain\""), "{last}");
+}
+
+#[test]
+fn a_node_that_dies_while_it_is_drained_is_removed_all_the_same() {
+    let engines = Engines::new();
+    engines.told(&lab("[swarm]\n"), &[]);
+    engines.write("swarm/members/id-1-of-cluster02/task", "");
+    let (without, _) = LAB.rsplit_once("[[worker]]").expect("it has workers");
+    let text = format!("{without}\n[swarm]\n");
+    let told = engines.told(&text, &[]);
+    assert!(told.contains("1 tasks still run on it"), "{told}");
+    engines.write("swarm/members/id-1-of-cluster02/dies", "");
+    let told = engines.told(&text, &[]);
+    assert_eq!(told, "- node cluster02: not in cluster.toml any more, drain and remove");
+}
+
+#[test]
+fn who_is_taken_out_leaves_before_the_master_serves_it_no_more() {
+    let engines = Engines::new();
+    engines.told(&lab("[swarm]\nmanagers = 3\n"), &[]);
+    let (without, _) = LAB.rsplit_once("[[worker]]").expect("it has workers");
+    let cluster = cluster(&format!("{without}\n[swarm]\n"));
+    let swarm = cluster.swarm.as_ref().expect("it has a swarm");
+    let master = engines.host("cluster00");
+    let nobody = |worker: &Worker| -> Result<Box<dyn Host>, RemoteError> {
+        panic!("{} is asked", worker.name)
+    };
+    let patience: Patience = Arc::new(|_| false);
+    let scope = &Scope::default();
+    let reach = Reach { scope, master: &master, worker: &nobody, patience: &patience };
+    let retired = |reach: &Reach<'_>| {
+        let changes = super::retire(&cluster, swarm, reach, &mut |_| {}).expect("it works");
+        changes.into_iter().map(|change| change.text).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(retired(&reach), "node cluster02: not in cluster.toml any more, drain and remove");
+    assert_eq!(retired(&reach), "");
+    assert_eq!(engines.members(), "id-1-of-cluster01 id-of-cluster00");
 }
