@@ -187,7 +187,14 @@ impl Lab {
     /// `cargo xtask provision`.
     pub fn provision(&mut self) -> Provision<'_> {
         self.prefix.uses(prefix::MODULES);
-        Provision { lab: self, onto_ssd: false, sections: "", password: None }
+        Provision {
+            lab: self,
+            onto_ssd: false,
+            sections: "",
+            password: None,
+            changed: None,
+            autolock: false,
+        }
     }
 
     /// The image that containers are started from, as `docker run` names it. Each container answers HTTP on port 80;
