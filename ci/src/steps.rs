@@ -166,6 +166,11 @@ pub fn steps(extent: Extent, tested: Tested) -> Vec<Step> {
             ),
             ("swarm", "a swarm forms, breaks and heals by itself", "swarm"),
             (
+                "swarm-changes",
+                "a swarm comes later, loses state, nodes and room, is locked, and is mended",
+                "swarm-changes",
+            ),
+            (
                 "generation",
                 "workers move to another system and back, and nothing in use goes away",
                 "generations",
@@ -234,6 +239,7 @@ mod tests {
                 "provision",
                 "mishaps",
                 "swarm",
+                "swarm-changes",
                 "generation",
                 "takeover",
                 "imager",

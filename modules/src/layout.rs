@@ -71,10 +71,16 @@ impl Layout {
         self.tftp().join(name.unwrap_or_else(|| worker.mac.dashed()))
     }
 
+    /// The folders of all workers' states.
+    #[must_use]
+    pub fn states(&self) -> Utf8PathBuf {
+        self.base.join("state")
+    }
+
     /// The folder of all that a worker keeps: `state.img` and `identity`.
     #[must_use]
     pub fn state(&self, worker: &Worker) -> Utf8PathBuf {
-        self.base.join("state").join(worker.name.as_str())
+        self.states().join(worker.name.as_str())
     }
 
     /// Files that are laid over the worker's root at every boot.

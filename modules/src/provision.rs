@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use feeder_cluster::{Cluster, Ssd};
+use feeder_cluster::{Cluster, Ssd, Worker};
 use feeder_plan::{ApplyEvent, HostPlan, Mode, Report, Step, StepPlan, apply, gather, plan, run};
 use feeder_process::Output;
 use feeder_remote::{
@@ -16,7 +16,7 @@ use crate::{
     look::{Blueprint, Memory, last_look, look, record_keys},
     network,
     ssd_boot::{self, Script, Way},
-    swarm,
+    swarm, workers,
 };
 
 /// The verb of one restart by which the firmware reads `tryboot.txt` in place of `config.txt`.
@@ -146,10 +146,11 @@ fn provision_all(
     else {
         return Ok(done);
     };
+    let worker = |worker: &Worker| swarm::over_ssh(cluster, access, worker);
     let reach = swarm::Reach {
         scope: &permits.scope,
         master: &host,
-        worker: &|worker| swarm::over_ssh(cluster, access, worker),
+        worker: &worker,
         patience: &access.patience,
     };
     let settled = swarm::settle(cluster, wanted, &reach, mode, events)?;
@@ -181,10 +182,13 @@ fn provision_master(
         })?;
     let moves = permits.scope.has(ssd_boot::NAME, cluster.master.name.as_str());
     let mut lock = None;
-    let (site, steps, first, notes) = loop {
+    let (site, steps, mut first, notes) = loop {
         let site = blueprint.site(&survey);
         if moves {
             movable(&site)?;
+        }
+        if permits.scope.has_module(workers::NAME) {
+            growable(&site)?;
         }
         let mut notes = ssd_boot::notes(&site);
         notes.extend(network::note(&survey));
@@ -227,6 +231,7 @@ fn provision_master(
         lock.replace(Lock::take(&host, COMMAND)?);
         changed += 1;
     }
+    changed += retire(&host, cluster, access, &permits.scope, &mut first, events)?;
     let before_move: Vec<Step> =
         steps.iter().filter(|step| step.name != ssd_boot::MOVE).cloned().collect();
     changed += applied(run(&host, &before_move, Mode::Apply, events)?);
@@ -250,6 +255,29 @@ impl Provisioned {
     }
 }
 
+/// Has workers leave the swarm that are not in the cluster any more, while they still have what the master serves them: without it
+/// they could not give their tasks away. How many.
+fn retire(
+    host: &Ssh,
+    cluster: &Cluster,
+    access: &Access,
+    scope: &Scope,
+    plan: &mut HostPlan,
+    events: &mut dyn FnMut(ApplyEvent<'_>),
+) -> Result<usize, ProvisionError> {
+    let Some(wanted) = cluster.swarm.as_ref().filter(|_| scope.has_module(swarm::NAME)) else {
+        return Ok(0);
+    };
+    let worker = |worker: &Worker| swarm::over_ssh(cluster, access, worker);
+    let reach = swarm::Reach { scope, master: host, worker: &worker, patience: &access.patience };
+    let retired = swarm::retire(cluster, wanted, &reach, events)?;
+    let number = retired.len();
+    if number > 0 {
+        plan.steps.push(StepPlan::elsewhere(swarm::NAME, retired));
+    }
+    Ok(number)
+}
+
 /// What a master is, when it can be provisioned at all.
 pub(crate) fn looked_at(host: &dyn Host, cluster: &Cluster) -> Result<Survey, ProvisionError> {
     let survey = Survey::take(host, cluster.master.ssd.as_ref())?;
@@ -271,6 +299,12 @@ fn movable(site: &Site<'_>) -> Result<(), ProvisionError> {
             remedy,
         }),
     }
+}
+
+/// Whether workers' state images can become as large as the cluster says.
+fn growable(site: &Site<'_>) -> Result<(), ProvisionError> {
+    let Some((why, remedy)) = workers::refusal(site) else { return Ok(()) };
+    Err(ProvisionError::Unsuitable { host: site.cluster.master.name.to_string(), why, remedy })
 }
 
 /// Whether somebody agreed to what cannot be undone. Nothing has been changed before.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use feeder_cluster::Ssd;
+use feeder_cluster::{ByteSize, Ssd};
 use feeder_remote::{Host, RemoteError};
 
 use crate::{
@@ -27,6 +27,13 @@ if systemctl is-active --quiet systemd-networkd; then echo networkd=yes; fi
 if systemctl is-active --quiet systemd-resolved && [ -L /etc/resolv.conf ]; then echo resolved=yes; fi
 for manager in NetworkManager dhcpcd connman; do
   if systemctl is-active --quiet $manager; then echo "manager=$manager"; fi
+done
+"#;
+
+/// Prints a line for each worker's state image below `$states`, unless the worker has put something else there.
+const STATE_IMAGES: &str = r#"
+for image in "$states"/*/state.img; do
+  if [ -f "$image" ] && [ ! -L "$image" ]; then name=${image%/*}; echo "state-image/${name##*/}=$(stat -c %s "$image")"; fi
 done
 "#;
 
@@ -56,6 +63,8 @@ pub struct Survey {
     pub first_boot: Option<String>,
     /// The imager's file that makes the user was refused by the board.
     pub user_failed: bool,
+    /// How large workers' state images are, by their names.
+    pub state_images: BTreeMap<String, ByteSize>,
     /// The systems of workers that it holds.
     pub generations: Generations,
     /// Its disks, when it is to move to one of them.
@@ -74,8 +83,10 @@ impl Survey {
     /// What is asked.
     pub(crate) fn script(ssd: Option<&Ssd>) -> String {
         let disks = ssd.map_or_else(String::new, |ssd| Script::asking(&ssd.disk).survey());
-        let generations = generation::Script::asking(&Layout::default()).survey();
-        format!("{SCRIPT}system= proc=/proc\n{FIRST_BOOT}{generations}{disks}")
+        let layout = Layout::default();
+        let generations = generation::Script::asking(&layout).survey();
+        let images = format!("states={}{STATE_IMAGES}", layout.states());
+        format!("{SCRIPT}system= proc=/proc\n{FIRST_BOOT}{images}{generations}{disks}")
     }
 
     pub(crate) fn parse(text: &str) -> Self {
@@ -93,6 +104,13 @@ impl Survey {
             foreign_manager: fact("manager"),
             first_boot: fact("first_boot"),
             user_failed: fact("user_failed").is_some(),
+            state_images: facts
+                .iter()
+                .filter_map(|(key, bytes)| {
+                    let name = key.strip_prefix("state-image/")?;
+                    Some((name.to_owned(), ByteSize::bytes(bytes.parse().ok()?)))
+                })
+                .collect(),
             generations: Generations::parse(&facts),
             disks: Disks::parse(text),
         }
@@ -103,7 +121,7 @@ impl Survey {
 pub(crate) mod tests {
     use feeder_remote::{Host, Local};
 
-    use super::{FIRST_BOOT, Survey};
+    use super::{FIRST_BOOT, STATE_IMAGES, Survey};
 
     pub(crate) fn debian() -> Survey {
         Survey::parse(
@@ -152,6 +170,20 @@ pub(crate) mod tests {
         assert_eq!(by("trixie", over), None);
         let preseed = "touch boot/firmware/rpi-preseed.toml";
         assert_eq!(by("trixie", preseed).as_deref(), Some("rpi-preseed"));
+    }
+
+    #[test]
+    fn state_images_are_measured_and_links_of_workers_are_not_followed() {
+        let guard = tempfile::tempdir().expect("a folder");
+        let dir = guard.path().to_str().expect("UTF-8");
+        let said = Local::new("cluster00").run(&format!(
+            "cd {dir}; mkdir cluster01 cluster02 cluster03; truncate -s 1G cluster01/state.img
+             ln -s /etc/passwd cluster02/state.img\nstates={dir}{STATE_IMAGES}"
+        ));
+        let survey = Survey::parse(&said.expect("the script works").stdout_text());
+        let images: Vec<_> =
+            survey.state_images.iter().map(|(n, size)| format!("{n} {size}")).collect();
+        assert_eq!(images, ["cluster01 1GiB"]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod ssd_boot;
 mod ssd_crash;
 mod ssd_faults;
 mod swarm;
+mod swarm_changes;
 
 use feeder_scenario::{Lab, Mutation, Scenario};
 
@@ -28,6 +29,7 @@ pub static SCENARIOS: &[Scenario<Lab>] = &[
     network_manager::NETWORK_MANAGER,
     raspberry_pi_os::RASPBERRY_PI_OS,
     swarm::SWARM,
+    swarm_changes::SWARM_CHANGES,
     ssd_boot::SSD_BOOT,
     ssd_faults::SSD_FAULTS,
     ssd_crash::SSD_CRASH,

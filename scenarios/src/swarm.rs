@@ -18,8 +18,10 @@ const SECTIONS: &str =
 const IMAGE: &str = "cluster00:5000/library/web:1";
 
 /// Every node as the managers see it.
-const NODES: &str = "docker node ls --format '{{.Hostname}} {{.Status}} {{.Availability}}' | sort";
-const ALL_READY: &str = "cluster00 Ready Active\ncluster01 Ready Active\ncluster02 Ready Active";
+pub(crate) const NODES: &str =
+    "docker node ls --format '{{.Hostname}} {{.Status}} {{.Availability}}' | sort";
+pub(crate) const ALL_READY: &str =
+    "cluster00 Ready Active\ncluster01 Ready Active\ncluster02 Ready Active";
 const ONE_DOWN: &str = "cluster00 Ready Active\ncluster01 Down Active\ncluster02 Ready Active";
 
 /// On how many nodes the service's tasks run.
@@ -46,7 +48,7 @@ const STORAGE: &str =
     "docker info --format '{{.Driver}} {{index .DriverStatus 0 1}} {{.MemoryLimit}}'";
 
 /// A join token (swarmkit, `ca/certificates.go`): the digest of the swarm's certificate follows, and then what lets a node in.
-const TOKEN: Secret = Secret { prefix: "SWMTKN-1-", digits: 50 };
+pub(crate) const TOKEN: Secret = Secret { prefix: "SWMTKN-1-", digits: 50 };
 
 fn swarm(lab: &mut Lab) -> Verdict {
     lab.step("power on a bare master", |lab| lab.power_on_bare_master().map(drop))?;
@@ -88,11 +90,11 @@ fn swarm(lab: &mut Lab) -> Verdict {
 }
 
 /// For an engine to start, and for the swarm to do something, in vCPU seconds of all its nodes.
-const START: u64 = 240;
+pub(crate) const START: u64 = 240;
 const SETTLES: u64 = 400;
 
 /// Asks the master until it says so.
-fn until(lab: &Lab, wanted: &str, script: &str) -> Verdict {
+pub(crate) fn until(lab: &Lab, wanted: &str, script: &str) -> Verdict {
     let workers = [lab.node("cluster01")?, lab.node("cluster02")?];
     lab.master().until_says(wanted, script, &[&workers[0], &workers[1]], SETTLES)
 }

@@ -69,6 +69,7 @@ pub(crate) struct DraftSwarm {
     pub(crate) managers: Option<Spanned<usize>>,
     /// Also None when it is not given.
     pub(crate) master: Option<Spanned<Availability>>,
+    pub(crate) autolock: Option<Spanned<SecretRef>>,
 }
 
 pub(crate) struct DraftMaster {
@@ -153,6 +154,7 @@ fn read<'t>(root: &'t DeTable<'t>, end: usize, problems: &mut Vec<Diagnostic>) -
     draft.swarm = read::optional(root, &schema::SWARM, problems).map(|fields| DraftSwarm {
         managers: fields.whole("managers", managers, problems),
         master: fields.text("master", str::parse, problems),
+        autolock: fields.secret("autolock", problems),
     });
     draft.registry = read::optional(root, &schema::REGISTRY, problems)
         .map(|fields| DraftRegistry { upstream: fields.text("upstream", upstream, problems) });
@@ -224,7 +226,7 @@ impl Draft {
             None => vec![gateway],
         };
         let swarm = match self.swarm {
-            Some(swarm) => Some(swarm.finish()?),
+            Some(swarm) => Some(swarm.finish(sources)?),
             None => None,
         };
         let docker = match self.docker {
@@ -294,10 +296,11 @@ impl DraftDocker {
 }
 
 impl DraftSwarm {
-    fn finish(self) -> Option<Swarm> {
+    fn finish(self, sources: &Sources) -> Option<Swarm> {
         Some(Swarm {
             managers: self.managers?.into_inner(),
             master: self.master.map(Spanned::into_inner),
+            autolock: self.autolock.map(|found| placed(found, sources)),
         })
     }
 }

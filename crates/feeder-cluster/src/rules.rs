@@ -38,6 +38,7 @@ pub(crate) fn apply(draft: &Draft, sources: &Sources, problems: &mut Vec<Diagnos
         one_value_each(labels, problems);
     }
     managers(draft, problems);
+    unlock_key(draft, problems);
     sudo(draft, problems);
 }
 
@@ -93,6 +94,16 @@ fn managers(draft: &Draft, problems: &mut Vec<Diagnostic>) {
         let message = format!("there are not {} nodes to manage the swarm", wanted.get_ref());
         let label = format!("only {nodes}, the master among them");
         problems.push(Diagnostic::error(message, wanted.span(), label));
+    }
+}
+
+/// The swarm makes its unlock key itself, so that it must be kept where something can be written.
+fn unlock_key(draft: &Draft, problems: &mut Vec<Diagnostic>) {
+    let Some(kept) = draft.swarm.as_ref().and_then(|swarm| swarm.autolock.as_ref()) else { return };
+    if !kept.get_ref().is_file() {
+        let message = "the swarm's unlock key cannot be kept there";
+        let hint = "the swarm makes it, and `provision` writes it down: autolock = \"file:PATH\"";
+        problems.push(Diagnostic::error(message, kept.span(), "no file").hint(hint.to_owned()));
     }
 }
 

@@ -327,7 +327,8 @@ pub const WORKER: Section = Section {
             SIZE,
             r#""8GiB""#,
             "the size of the image on the master that holds all that the worker writes, with a unit of `KiB`, `MiB`, \
-             `GiB` or `TiB`; from `256MiB` to `16TiB`. The image is sparse: it takes only the room that the worker fills.",
+             `GiB` or `TiB`; from `256MiB` to `16TiB`. The image is sparse: it takes only the room that the worker fills. A larger one \
+                  counts from the worker's next start on, a smaller one is refused.",
         ),
         labels(r#"["disk=none"]"#),
     ],
@@ -475,6 +476,14 @@ pub const SWARM: Section = Section {
             r#""active""#,
             "whether tasks run on the master. `active`: like on workers. `pause`: those that are there stay, and no new \
              ones come. `drain`: none. Workers' availability is what `cargo xtask node drain` and `activate` made it.",
+        ),
+        secret(
+            "autolock",
+            "left as it is",
+            r#""file:secrets/swarm-key""#,
+            "the file that keeps the swarm's unlock key, as `file:PATH`; `provision` writes it. With this key in the file, what managers keep on \
+             their disks is encrypted, and none of them goes on after a restart before `provision` has unlocked it. \
+             Keep a copy of it: without it, what the managers know is lost.",
         ),
     ],
 };

@@ -1,10 +1,10 @@
 //! Getting a secret from where a reference says that it is.
 
 use std::fmt;
-use std::io::{ErrorKind, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use feeder_process::{Cmd, ProcessError};
 use feeder_ui::{Exit, Expected};
 
@@ -15,6 +15,12 @@ use crate::value::{SecretRef, SecretSource};
 pub struct Secret(String);
 
 impl Secret {
+    /// One that a host has made.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
     /// The value: for the standard input of scripts, and for no argument, file, message or log.
     #[must_use]
     pub fn expose(&self) -> &str {
@@ -89,6 +95,32 @@ impl SecretRef {
             ));
         }
         Ok(Secret(text.to_owned()))
+    }
+
+    /// As [`Self::resolve`]; none when it is a file that is not there.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`].
+    pub fn kept(&self) -> Result<Option<Secret>, SecretError> {
+        match &self.source {
+            SecretSource::File(path) if !self.base.join(path).exists() => Ok(None),
+            _ => self.resolve().map(Some),
+        }
+    }
+
+    /// Writes a secret to the file that this is about, for nobody else to read; what was there is replaced as a whole.
+    ///
+    /// # Errors
+    /// It is no file, or cannot be written.
+    pub fn keep(&self, secret: &Secret) -> Result<(), SecretError> {
+        let SecretSource::File(path) = &self.source else {
+            return Err(self.refused("it is no file, and nothing can be written there", ""));
+        };
+        let path = self.base.join(path);
+        to_file(&path, secret).map_err(|error| {
+            let remedy = "check the permissions of its folder, and the room on its disk";
+            self.refused(format!("{path} cannot be written: {error}"), remedy)
+        })
     }
 
     /// As [`Self::resolve`], for a password's hash as `/etc/shadow` holds it: yescrypt (`$y$`) or SHA-512 (`$6$`), as crypt(5) says.
@@ -186,6 +218,28 @@ fn from_file(path: &Utf8Path) -> Result<String, Trouble> {
     let mut text = String::new();
     file.read_to_string(&mut text).map_err(trouble)?;
     Ok(text)
+}
+
+/// Folders that are missing are made, as closed as the file.
+fn to_file(path: &Utf8Path, secret: &Secret) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_str().is_empty());
+    if let Some(folder) = folder {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    let half = Utf8PathBuf::from(format!("{path}.{}.partial", std::process::id()));
+    let written = write_closed(&half, secret).and_then(|()| std::fs::rename(&half, path));
+    if written.is_err() {
+        // It is of no use; that it cannot be removed is not what went wrong.
+        let _ = std::fs::remove_file(&half);
+    }
+    written
+}
+
+fn write_closed(path: &Utf8Path, secret: &Secret) -> std::io::Result<()> {
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(format!("{}\n", secret.0).as_bytes())?;
+    file.sync_all()
 }
 
 /// crypt(5), `$y$` and `$6$`.

@@ -157,3 +157,19 @@ fn a_secret_in_the_file_is_in_no_message() {
     }
     assert!(seen > 6, "only {seen} samples hold a secret");
 }
+
+#[test]
+fn a_secret_that_a_host_has_made_is_kept_for_nobody_else_to_read() {
+    let home = Home::new();
+    let reference = home.cluster("file:secrets/of/swarm").system.password.unwrap();
+    assert_eq!(reference.kept(), Ok(None));
+    for value in ["SWMKEY-1-a", "SWMKEY-1-b"] {
+        reference.keep(&Secret::new(value)).map_err(|error| error.to_string()).unwrap();
+        assert_eq!(reference.kept().unwrap().unwrap().expose(), value);
+    }
+    let of = home.dir.join("secrets/of");
+    let mode = |path: &Utf8Path| fs_err::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&of), mode(&of.join("swarm"))), (0o700, 0o600));
+    assert_eq!(of.read_dir_utf8().unwrap().count(), 1, "no half of a file is left");
+    assert!(home.cluster("env:PATH").system.password.unwrap().keep(&Secret::new("x")).is_err());
+}

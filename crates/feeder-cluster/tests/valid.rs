@@ -83,11 +83,14 @@ fn a_swarm_brings_docker_and_neither_is_there_unasked() {
     assert_eq!(docker.swarm, None);
     let swarm = lab("[swarm]\n");
     assert_eq!(swarm.docker, Some(Docker::default()));
-    assert_eq!(swarm.swarm, Some(Swarm { managers: 1, master: None }));
+    assert_eq!(swarm.swarm, Some(Swarm { managers: 1, master: None, autolock: None }));
     let swarm = lab("labels = [\"disk=none\"]\n[swarm]\nmanagers = 3\nmaster = \"drain\"\n");
     let of = |name: &str| swarm.worker(name).unwrap().labels.clone();
     assert_eq!((of("cluster01"), of("cluster02")), (vec![], vec!["disk=none".parse().unwrap()]));
-    assert_eq!(swarm.swarm, Some(Swarm { managers: 3, master: Some(Availability::Drain) }));
+    assert_eq!(
+        swarm.swarm,
+        Some(Swarm { managers: 3, master: Some(Availability::Drain), autolock: None })
+    );
     assert_eq!(lab("[docker]\n").docker, swarm.docker);
     let registry = lab("[registry]\n");
     assert_eq!((registry.docker, registry.swarm), (Some(Docker::default()), None));

@@ -85,6 +85,12 @@ fsck() {
 }
 attempt "repair its state image" fsck
 attempt "mount its state image" mount -t ext4 -o loop,noatime /mnt/state/state.img /mnt/disk
+
+# An image that `state` in cluster.toml has made larger holds a file system of the old size. That grows while it is mounted: a power
+# cut on the way leaves one size or the other. One that does not grow is no reason not to start.
+grow() { resize2fs "$(awk '$2 == "/mnt/disk" { print $1 }' /proc/mounts)"; }
+words=$(grow 2>&1) || say "$node: its state image does not grow: $(echo "$words" | tr '\n' ' ')"
+
 mkdir -p /mnt/disk/upper /mnt/disk/work
 attempt "stack its root" mount -t overlay -o "lowerdir=/,upperdir=/mnt/disk/upper,workdir=/mnt/disk/work" overlay /mnt/root
 

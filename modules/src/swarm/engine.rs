@@ -57,12 +57,16 @@ impl Request {
 impl Answer {
     /// The JSON of an answer that says yes.
     pub(super) fn json(&self) -> Option<Value> {
-        (self.status < 300).then(|| serde_json::from_str(&self.body).ok()).flatten()
+        self.says_yes().then(|| serde_json::from_str(&self.body).ok()).flatten()
+    }
+
+    fn says_yes(&self) -> bool {
+        (200..300).contains(&self.status)
     }
 
     /// Insists that the engine did it.
     pub(super) fn done(&self, host: &str, doing: &str) -> Result<(), SwarmError> {
-        if self.status < 300 { Ok(()) } else { Err(self.refused(host, doing)) }
+        if self.says_yes() { Ok(()) } else { Err(self.refused(host, doing)) }
     }
 
     /// Insists on JSON.
@@ -72,6 +76,9 @@ impl Answer {
 
     /// What the engine said, as far as it said no.
     pub(super) fn message(&self) -> String {
+        if self.status == 0 {
+            return format!("it did not answer within {PATIENCE} s");
+        }
         let parsed: Option<Value> = serde_json::from_str(&self.body).ok();
         let message = parsed.as_ref().and_then(|body| body["message"].as_str());
         // An answer that is no error may hold what nobody should see.
@@ -86,10 +93,29 @@ impl Answer {
     pub(super) fn goes_on(&self) -> bool {
         self.status == 503 && self.body.contains("will continue in the background")
     }
+
+    /// No within the time that it was given: as a rule it goes on with it by itself.
+    pub(super) fn is_late(&self) -> bool {
+        self.status == 0
+    }
+
+    /// What it refuses now it may do a moment later: the managers had changed the node meanwhile, or have yet to agree on
+    /// who leads them or who they are (swarmkit, `manager/controlapi/node.go` and `manager/state/raft`).
+    pub(super) fn passes(&self) -> bool {
+        const PASSING: [&str; 4] = [
+            "out of sequence",
+            "does not have a leader",
+            "can't find manager in raft memberlist",
+            "raft: no elected cluster leader",
+        ];
+        !self.says_yes() && PASSING.iter().any(|words| self.body.contains(words))
+    }
 }
 
 /// Ends an answer: ASCII's record separator, which no JSON holds.
 const MARK: char = '\u{1e}';
+/// How many seconds an engine may take for an answer: joining a swarm takes it long on a board.
+const PATIENCE: u32 = 150;
 /// Stands in place of answers.
 const NO_ENGINE: &str = "no engine";
 
@@ -102,15 +128,15 @@ mark=$(printf '\036')
 ask() {
   method=$1 path=$2
   shift 2
-  curl --silent --show-error --max-time 150 --unix-socket "$socket" --header 'Content-Type: application/json' \
-    --write-out "$mark%{http_code}\n" --request "$method" "$@" "http://engine$path"
+  curl --silent --show-error --max-time "$patience" --unix-socket "$socket" --header 'Content-Type: application/json' \
+    --write-out "$mark%{http_code}\n" --request "$method" "$@" "http://engine$path" || [ $? = 28 ]
 }
 "#;
 
 /// Asks an engine, in one round trip.
 pub(super) fn ask(host: &dyn Host, requests: &[Request]) -> Result<Asked, SwarmError> {
     let script: String = requests.iter().map(Request::script).collect();
-    let output = host.run(&format!("{PRELUDE}{script}"))?;
+    let output = host.run(&format!("patience={PATIENCE}\n{PRELUDE}{script}"))?;
     let asked = parse(&output.stdout_text());
     match &asked.answers {
         Some(answers) if answers.len() != requests.len() => Err(SwarmError::Engine {
@@ -173,6 +199,18 @@ mod tests {
     fn no_engine_is_no_answer() {
         let asked = parse("none\nno engine\n");
         assert!(asked.answers.is_none() && asked.root_ca.is_none());
+    }
+
+    #[test]
+    fn an_engine_that_is_late_has_not_said_yes() {
+        let asked = parse("abc\n\u{1e}000\n");
+        let answer = &asked.answers.expect("there is one")[0];
+        assert!(answer.is_late() && !answer.goes_on() && answer.json().is_none());
+        let error = answer.done("cluster00", "make a swarm").expect_err("no answer");
+        assert_eq!(
+            error.to_string(),
+            "cannot make a swarm on cluster00: it did not answer within 150 s"
+        );
     }
 
     #[test]

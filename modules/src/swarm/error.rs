@@ -1,5 +1,6 @@
 //! Why a swarm is not as wanted.
 
+use feeder_cluster::SecretError;
 use feeder_remote::RemoteError;
 use feeder_ui::{Exit, Expected};
 
@@ -28,6 +29,17 @@ pub enum SwarmError {
         /// Where that swarm's managers are.
         managers: Vec<String>,
     },
+    /// A manager waits for the swarm's unlock key.
+    #[error("{host} manages a locked swarm and waits for its key: {why}")]
+    Locked {
+        /// The manager.
+        host: String,
+        /// Why it was not given.
+        why: String,
+    },
+    /// The swarm's unlock key cannot be had or kept.
+    #[error(transparent)]
+    Key(#[from] SecretError),
     /// A node joined, or came back, and the managers do not hear of it.
     #[error("{host} has joined the swarm, and the managers do not see it ready: {last}")]
     NotReady {
@@ -75,7 +87,8 @@ impl Expected for SwarmError {
     fn exit(&self) -> Exit {
         match self {
             Self::Remote(error) => error.exit(),
-            Self::Elsewhere { .. } | Self::NoSwarm { .. } => Exit::Input,
+            Self::Key(error) => error.exit(),
+            Self::Elsewhere { .. } | Self::NoSwarm { .. } | Self::Locked { .. } => Exit::Input,
             Self::Engine { .. }
             | Self::NotReady { .. }
             | Self::NoQuorum { .. }
@@ -87,6 +100,10 @@ impl Expected for SwarmError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Remote(error) => error.hint(),
+            Self::Key(error) => error.hint(),
+            Self::Locked { host, .. } => Some(format!(
+                "put the key into the file that `autolock` in [swarm] names and provision again, or type it: `docker swarm unlock` after `cargo xtask node ssh {host}`"
+            )),
             Self::Engine { host, .. } => {
                 Some(format!("`cargo xtask node logs {host} --unit docker` says more"))
             }

@@ -7,6 +7,8 @@
 mod availability;
 mod engine;
 mod error;
+mod lock;
+mod orders;
 mod reconcile;
 mod seen;
 #[cfg(test)]
@@ -23,8 +25,8 @@ use serde_json::{Value, json};
 pub use self::{availability::set_availability, error::SwarmError};
 use self::{
     engine::{Request, ask, order},
-    reconcile::{Kind, Standing, absent, changes, demoted, drained, standing, strangers},
-    seen::{Engine, LocalState, Member, Spec, members},
+    reconcile::{Kind, Standing, absent, standing},
+    seen::{Engine, LocalState, Member, members},
 };
 use crate::{Patience, Scope};
 
@@ -92,7 +94,20 @@ pub(crate) fn settle(
     events: &mut dyn FnMut(ApplyEvent<'_>),
 ) -> Result<Settled, SwarmError> {
     let mut this = Pass { cluster, swarm, reach, events, settled: Settled::default() };
-    let mut view = this.look()?;
+    let mut view = match this.led(mode) {
+        Err(SwarmError::Locked { .. }) => {
+            let key = this.key(this.master())?;
+            let unlocks = this.unlocks(this.master());
+            if mode == Mode::Plan {
+                // What else is to be done the swarm alone knows.
+                this.settled.changes.push(unlocks);
+                return Ok(this.settled);
+            }
+            this.change(unlocks, |this| this.unlock_with_others(&key))?;
+            this.led(mode)?
+        }
+        view => view?,
+    };
     if view.is_none() {
         let name = cluster.master.name.as_str();
         if !reach.scope.has_host(name) {
@@ -110,7 +125,8 @@ pub(crate) fn settle(
         view = this.look()?;
     }
     let Some(view) = view else { return Err(this.no_swarm()) };
-    let (coming, joining) = this.absent(&view)?;
+    this.autolock(&view, mode)?;
+    let (coming, joining) = this.absent(&view, mode)?;
     if mode == Mode::Plan {
         let differs = this.differs(&view.members);
         let joining = joining.iter().map(|joining| joins(joining.worker));
@@ -129,10 +145,32 @@ pub(crate) fn settle(
     Ok(this.settled)
 }
 
+/// Has those nodes leave that the cluster has not any more, and does nothing else. A swarm that cannot be asked now is left to
+/// [`settle`].
+///
+/// # Errors
+/// Every [`SwarmError`]. What was changed before stays.
+pub(crate) fn retire(
+    cluster: &Cluster,
+    swarm: &Swarm,
+    reach: &Reach<'_>,
+    events: &mut dyn FnMut(ApplyEvent<'_>),
+) -> Result<Vec<Change>, SwarmError> {
+    let mut this = Pass { cluster, swarm, reach, events, settled: Settled::default() };
+    let Ok(Some(view)) = this.look() else { return Ok(Vec::new()) };
+    let retire = |change: &reconcile::Change| change.kind == Kind::Retire;
+    for change in this.differs(&view.members).into_iter().filter(retire) {
+        this.change(shown(&change), |this| this.treat(&change))?;
+    }
+    Ok(this.settled.changes)
+}
+
 /// The swarm as the master's engine sees it.
 struct View {
     members: Vec<Member>,
     root_ca: Option<String>,
+    /// It locks its managers.
+    autolock: bool,
 }
 
 /// One settling.
@@ -212,6 +250,10 @@ impl<'a> Pass<'a> {
         let engine = parsed(Engine::parse(info, asked.root_ca.clone()), host)?;
         match engine.state {
             LocalState::Inactive => return Ok(None),
+            LocalState::Locked => {
+                let (host, why) = (host.name().to_owned(), engine.error);
+                return Err(SwarmError::Locked { host, why });
+            }
             _ if !engine.manages
                 && engine.error.is_empty()
                 && engine.state == LocalState::Active =>
@@ -228,7 +270,24 @@ impl<'a> Pass<'a> {
             return Err(SwarmError::NoQuorum { host: host.name().to_owned(), said });
         };
         let members = parsed(members(list), host)?;
-        Ok(Some(View { members, root_ca: asked.root_ca }))
+        Ok(Some(View { members, root_ca: asked.root_ca, autolock: engine.autolock }))
+    }
+
+    /// The same, when its managers have found a leader: after a start, or when one of them is lost, that takes some seconds.
+    fn led(&self, mode: Mode) -> Result<Option<View>, SwarmError> {
+        let began = Instant::now();
+        loop {
+            match self.look() {
+                Err(SwarmError::NoQuorum { host, .. })
+                    if mode == Mode::Apply && (self.reach.patience)(began.elapsed()) =>
+                {
+                    if interrupt::wait_timeout(PACE) {
+                        return Err(RemoteError::Interrupted { host }.into());
+                    }
+                }
+                view => return view,
+            }
+        }
     }
 
     fn init(&self) -> Result<(), SwarmError> {
@@ -245,13 +304,19 @@ impl<'a> Pass<'a> {
     }
 
     /// Of the workers that the managers do not see: the names of those that must be ready in the end, and those that join.
-    fn absent<'c>(&mut self, view: &View) -> Result<(Vec<String>, Vec<Joining<'c>>), SwarmError>
+    ///
+    /// Managers among them that are locked are unlocked: without them others may not even agree on who joins.
+    fn absent<'c>(
+        &mut self,
+        view: &View,
+        mode: Mode,
+    ) -> Result<(Vec<String>, Vec<Joining<'c>>), SwarmError>
     where
         Self: 'c,
     {
         let mut absent = absent(self.cluster, &view.members);
         absent.retain(|worker| self.reach.scope.has_host(worker.name.as_str()));
-        let met = self.meet(&absent, view)?;
+        let met = self.meet(&absent, view.root_ca.as_deref(), &view.members)?;
         let (mut coming, mut joining) = (Vec::new(), Vec::new());
         for (worker, met) in absent.into_iter().zip(met) {
             let name = worker.name.as_str();
@@ -268,6 +333,15 @@ impl<'a> Pass<'a> {
                     return Err(SwarmError::Elsewhere { host: name.to_owned(), managers });
                 }
                 Met::Stands(Standing::Coming, ..) => coming.push(name.to_owned()),
+                Met::Stands(Standing::Locked, _, host) => {
+                    let (key, unlocks) = (self.key(name)?, self.unlocks(name));
+                    coming.push(name.to_owned());
+                    if mode == Mode::Plan {
+                        self.settled.changes.push(unlocks);
+                    } else {
+                        self.change(unlocks, |_| lock::unlock(&*host, &key))?;
+                    }
+                }
                 Met::Stands(was @ (Standing::Free | Standing::Orphan), _, host) => {
                     coming.push(name.to_owned());
                     joining.push(Joining { worker, host, was });
@@ -278,7 +352,12 @@ impl<'a> Pass<'a> {
     }
 
     /// Asks workers how they stand to the swarm, several at a time.
-    fn meet(&self, workers: &[&Worker], view: &View) -> Result<Vec<Met>, SwarmError> {
+    fn meet(
+        &self,
+        workers: &[&Worker],
+        root_ca: Option<&str>,
+        members: &[Member],
+    ) -> Result<Vec<Met>, SwarmError> {
         let meet = |worker: &Worker| -> Result<Met, SwarmError> {
             let host = match (self.reach.worker)(worker) {
                 Ok(host) => host,
@@ -289,7 +368,7 @@ impl<'a> Pass<'a> {
             let Some([info]) = asked.answers.as_deref() else { return Ok(Met::NoEngine) };
             let info = info.value(host.name(), "look at the engine")?;
             let engine = parsed(Engine::parse(info, asked.root_ca.clone()), &*host)?;
-            let standing = standing(&engine, &view.members, view.root_ca.as_deref());
+            let standing = standing(&engine, members, root_ca);
             Ok(Met::Stands(standing, engine, host))
         };
         in_parallel(workers, |worker| meet(worker)).into_iter().collect()
@@ -335,129 +414,6 @@ impl<'a> Pass<'a> {
         let path = format!("/swarm/update?version={version}&rotateWorkerToken=true");
         let spec = cluster["Spec"].clone();
         order(self.reach.master, Request::post(path, spec), doing)?.done(self.master(), doing)
-    }
-
-    /// Brings all members to what is wanted of them.
-    fn members(&mut self, mut members: Vec<Member>) -> Result<(), SwarmError> {
-        for _ in 0..PASSES {
-            let wanted = self.differs(&members);
-            if wanted.is_empty() {
-                self.settled.as_wanted = members
-                    .iter()
-                    .filter(|member| member.ready && self.reach.scope.has_host(&member.host))
-                    .count();
-                let strangers = strangers(self.cluster, &members);
-                self.settled.notes.extend(strangers.iter().map(|name| {
-                    format!("{name} is in the swarm and not in cluster.toml, and somebody else joined it: it is left alone")
-                }));
-                return Ok(());
-            }
-            for change in wanted {
-                self.change(shown(&change), |this| this.treat(&change))?;
-            }
-            members = self.ready(&[])?;
-        }
-        let left = self.differs(&members);
-        if left.is_empty() {
-            return Ok(());
-        }
-        let left = left.into_iter().map(|change| change.text).collect();
-        Err(SwarmError::NotAsWanted { left })
-    }
-
-    /// What is to be done to the members that this is about.
-    fn differs(&self, members: &[Member]) -> Vec<reconcile::Change> {
-        let mut changes = changes(self.cluster, self.swarm, members);
-        changes.retain(|change| self.reach.scope.has_host(&change.member.host));
-        changes
-    }
-
-    /// The members, when these are alive.
-    fn ready(&self, names: &[String]) -> Result<Vec<Member>, SwarmError> {
-        let mut members = Vec::new();
-        self.until(|| {
-            members = self.look()?.ok_or_else(|| self.no_swarm())?.members;
-            let alive =
-                |name: &&String| members.iter().any(|member| member.ready && member.host == **name);
-            Ok(match names.iter().find(|name| !alive(name)) {
-                None => Ok(()),
-                Some(name) => Err((name.clone(), "they have not heard of it yet".to_owned())),
-            })
-        })?;
-        Ok(members)
-    }
-
-    /// Tries until it works or patience ends: the inner error is what is not yet so, of whom.
-    fn until(
-        &self,
-        mut attempt: impl FnMut() -> Result<Result<(), (String, String)>, SwarmError>,
-    ) -> Result<(), SwarmError> {
-        let began = Instant::now();
-        loop {
-            let Err((host, last)) = attempt()? else { return Ok(()) };
-            if !(self.reach.patience)(began.elapsed()) {
-                return Err(SwarmError::NotReady { host, last });
-            }
-            if interrupt::wait_timeout(PACE) {
-                return Err(RemoteError::Interrupted { host }.into());
-            }
-        }
-    }
-
-    fn treat(&self, change: &reconcile::Change) -> Result<(), SwarmError> {
-        match &change.kind {
-            Kind::Becomes(spec) => self.become_so(&change.member, spec),
-            Kind::Forget => self.remove(&change.member),
-            Kind::Retire => {
-                if let Some(spec) = drained(&change.member).filter(|_| change.member.ready) {
-                    self.become_so(&change.member, &spec)?;
-                    self.until_idle(&change.member)?;
-                }
-                self.remove(&change.member)
-            }
-        }
-    }
-
-    fn become_so(&self, member: &Member, spec: &Spec) -> Result<(), SwarmError> {
-        let doing = format!("change node {} of the swarm", member.host);
-        let path = format!("/nodes/{}/update?version={}", member.id, member.version);
-        order(self.reach.master, Request::post(path, json!(spec)), &doing)?
-            .done(self.master(), &doing)
-    }
-
-    /// Until no task runs on it any more.
-    fn until_idle(&self, member: &Member) -> Result<(), SwarmError> {
-        let doing = format!("see the tasks of node {}", member.host);
-        self.until(|| {
-            let tasks = order(self.reach.master, Request::get("/tasks"), &doing)?;
-            let tasks = tasks.value(self.master(), &doing)?;
-            let runs = |task: &&Value| {
-                task["NodeID"] == member.id.as_str() && task["Status"]["State"] == "running"
-            };
-            let running = tasks.as_array().map_or(0, |tasks| tasks.iter().filter(runs).count());
-            Ok(match running {
-                0 => Ok(()),
-                tasks => Err((member.host.clone(), format!("{tasks} tasks still run on it"))),
-            })
-        })
-    }
-
-    /// A manager must first cease to be one, which the managers agree on a moment later.
-    fn remove(&self, member: &Member) -> Result<(), SwarmError> {
-        let doing = format!("remove node {} from the swarm", member.host);
-        if let Some(spec) = demoted(member) {
-            let newest = self.look()?.ok_or_else(|| self.no_swarm())?.members;
-            let newest = newest.iter().find(|now| now.id == member.id).unwrap_or(member);
-            self.become_so(newest, &spec)?;
-        }
-        self.until(|| {
-            let request = Request::delete(format!("/nodes/{}?force=true", member.id));
-            let answer = order(self.reach.master, request, &doing)?;
-            if answer.message().contains("demoted") {
-                return Ok(Err((member.host.clone(), answer.message())));
-            }
-            answer.done(self.master(), &doing).map(Ok)
-        })
     }
 }
 

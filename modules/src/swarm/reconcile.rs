@@ -142,6 +142,8 @@ pub(super) enum Standing {
     Free,
     /// It is a member and has yet to be heard of.
     Coming,
+    /// It is a manager of the swarm that waits for the key to what it keeps.
+    Locked,
     /// It was a member; the swarm knows it no more, or its certificate has run out.
     Orphan,
     /// It is in another swarm.
@@ -155,8 +157,8 @@ pub(super) fn standing(engine: &Engine, members: &[Member], root_ca: Option<&str
     match engine.state {
         LocalState::Inactive => Standing::Free,
         LocalState::Active | LocalState::Pending if known => Standing::Coming,
-        // It waits for its key, which somebody has.
-        LocalState::Locked if known => Standing::Elsewhere,
+        // It does not even know its own id.
+        LocalState::Locked if same => Standing::Locked,
         // Whatever is wrong with it now, being another node of the same swarm cures it.
         _ if same => Standing::Orphan,
         _ => Standing::Elsewhere,
@@ -284,6 +286,7 @@ mod tests {
             error: String::new(),
             managers: Vec::new(),
             root_ca: Some(ca.to_owned()),
+            autolock: false,
         };
         for (state, id, ca, wanted) in [
             (LocalState::Inactive, "", "other", Standing::Free),
@@ -294,7 +297,8 @@ mod tests {
             (LocalState::Error, "w0", "ours", Standing::Orphan),
             (LocalState::Active, "w0", "other", Standing::Elsewhere),
             (LocalState::Error, "w0", "other", Standing::Elsewhere),
-            (LocalState::Locked, "w1", "other", Standing::Elsewhere),
+            (LocalState::Locked, "", "ours", Standing::Locked),
+            (LocalState::Locked, "", "other", Standing::Elsewhere),
         ] {
             let engine = engine(state, id, ca);
             assert_eq!(standing(&engine, &known, Some("ours")), wanted, "{engine:?}");

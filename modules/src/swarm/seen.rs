@@ -19,6 +19,8 @@ pub(super) struct Engine {
     pub(super) managers: Vec<String>,
     /// SHA-256 of its swarm's certificate.
     pub(super) root_ca: Option<String>,
+    /// The swarm locks its managers; only a manager knows.
+    pub(super) autolock: bool,
 }
 
 /// What an engine is to a swarm, in the words of its interface.
@@ -50,6 +52,8 @@ struct InfoOfSwarm {
     error: String,
     #[serde(default)]
     remote_managers: Option<Vec<RemoteManager>>,
+    #[serde(default)]
+    cluster: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -71,6 +75,9 @@ impl Engine {
             error: swarm.error,
             managers: managers.into_iter().map(|manager| manager.addr).collect(),
             root_ca,
+            autolock: swarm.cluster.is_some_and(|cluster| {
+                cluster["Spec"]["EncryptionConfig"]["AutoLockManagers"] == true
+            }),
         })
     }
 }

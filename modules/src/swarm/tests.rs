@@ -1,5 +1,7 @@
 //! Swarms of engines that a shell script stands for.
 
+mod lock;
+
 use std::{
     os::unix::net::UnixListener,
     sync::{
@@ -180,7 +182,8 @@ fn a_swarm_that_is_as_wanted_costs_one_round_trip() {
     let worker =
         |_: &Worker| -> Result<Box<dyn Host>, RemoteError> { unreachable!("the managers see it") };
     let patience: Patience = Arc::new(|_| false);
-    let reach = Reach { master: &master, worker: &worker, patience: &patience };
+    let scope = &Scope::default();
+    let reach = Reach { scope, master: &master, worker: &worker, patience: &patience };
     let swarm = cluster.swarm.as_ref().expect("it has a swarm");
     let settled = settle(&cluster, swarm, &reach, Mode::Apply, &mut |_| {}).expect("it is asked");
     assert!(settled.changes.is_empty(), "{:?}", settled.changes);
@@ -383,4 +386,76 @@ fn without_an_engine_a_worker_is_told_to_restart() {
     let settled = settle(&cluster, swarm, &reach, Mode::Apply, &mut |_| {}).expect("it goes on");
     assert!(settled.changes.is_empty());
     assert!(settled.notes[0].contains("cargo xtask node reboot cluster01"), "{:?}", settled.notes);
+}
+
+#[test]
+fn managers_that_elect_a_leader_are_waited_for() {
+    let engines = Engines::new();
+    engines.told(&lab("[swarm]\n"), &[]);
+    engines.write("swarm/elections", "1\n");
+    assert_eq!(engines.told(&lab("[swarm]\n"), &[]), "");
+    engines.write("swarm/elections", "1\n2\n3\n4\n5\n6\n7\n8\n9\n");
+    let told = engines.told(&lab("[swarm]\n"), &[]);
+    assert!(told.starts_with("the swarm on cluster00 takes no orders: rpc error"), "{told}");
+}
+
+#[test]
+fn an_order_for_what_a_node_was_a_moment_ago_is_given_again() {
+    let engines = Engines::new();
+    engines.told(&lab("[swarm]\n"), &[]);
+    engines.write("swarm/members/id-1-of-cluster01/moves", "");
+    insta::assert_snapshot!(engines.told(&lab("[swarm]\nmanagers = 3\n"), &[]), @r"
+    ~ node cluster01: worker → manager
+    ~ node cluster02: worker → manager
+    ");
+    assert_eq!(engines.told(&lab("[swarm]\nmanagers = 3\n"), &[]), "");
+}
+
+#[test]
+fn a_manager_that_goes_takes_no_tasks_again_on_its_way_out() {
+    let engines = Engines::new();
+    engines.told(&lab("[swarm]\nmanagers = 3\n"), &[]);
+    let (without, _) = LAB.rsplit_once("[[worker]]").expect("it has workers");
+    engines.told(&format!("{without}\n[swarm]\n"), &[]);
+    let orders = engines.read("cluster00/orders");
+    let last = orders.lines().rfind(|line| line.contains("id-1-of-cluster02/update"));
+    let last = last.expect("it was demoted");
+    assert!(last.contains("\"Role\":\"worker\"") && last.contains("\"drain\""), "{last}");
+}
+
+#[test]
+fn a_node_that_dies_while_it_is_drained_is_removed_all_the_same() {
+    let engines = Engines::new();
+    engines.told(&lab("[swarm]\n"), &[]);
+    engines.write("swarm/members/id-1-of-cluster02/task", "");
+    let (without, _) = LAB.rsplit_once("[[worker]]").expect("it has workers");
+    let text = format!("{without}\n[swarm]\n");
+    let told = engines.told(&text, &[]);
+    assert!(told.contains("1 tasks still run on it"), "{told}");
+    engines.write("swarm/members/id-1-of-cluster02/dies", "");
+    let told = engines.told(&text, &[]);
+    assert_eq!(told, "- node cluster02: not in cluster.toml any more, drain and remove");
+}
+
+#[test]
+fn who_is_taken_out_leaves_before_the_master_serves_it_no_more() {
+    let engines = Engines::new();
+    engines.told(&lab("[swarm]\nmanagers = 3\n"), &[]);
+    let (without, _) = LAB.rsplit_once("[[worker]]").expect("it has workers");
+    let cluster = cluster(&format!("{without}\n[swarm]\n"));
+    let swarm = cluster.swarm.as_ref().expect("it has a swarm");
+    let master = engines.host("cluster00");
+    let nobody = |worker: &Worker| -> Result<Box<dyn Host>, RemoteError> {
+        panic!("{} is asked", worker.name)
+    };
+    let patience: Patience = Arc::new(|_| false);
+    let scope = &Scope::default();
+    let reach = Reach { scope, master: &master, worker: &nobody, patience: &patience };
+    let retired = |reach: &Reach<'_>| {
+        let changes = super::retire(&cluster, swarm, reach, &mut |_| {}).expect("it works");
+        changes.into_iter().map(|change| change.text).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(retired(&reach), "node cluster02: not in cluster.toml any more, drain and remove");
+    assert_eq!(retired(&reach), "");
+    assert_eq!(engines.members(), "id-1-of-cluster01 id-of-cluster00");
 }

@@ -85,11 +85,35 @@ fn enrolment(site: &Site<'_>, worker: &Worker) -> Task {
     let (name, state, key) =
         (&worker.name, site.layout.state(worker), site.layout.host_key(worker));
     let values = context! { name => name.as_str(), state => state.as_str(), key => key.as_str(), size => worker.state_size.as_bytes() };
+    // An image that is larger is refused before anything is applied.
     Task::new(format!("state-{name}"), format!("worker {name}: state image {} (sparse), host key", worker.state_size))
         .probe(format!(
-            "if [ ! -f {state}/state.img ]; then echo absent; elif [ ! -s {key} ] || [ ! -s {key}.pub ]; then echo 'no host key'; else echo present; fi"
+            "if [ ! -f {state}/state.img ]; then echo absent; elif [ ! -s {key} ] || [ ! -s {key}.pub ]; then echo 'no host key'; \
+             elif [ $(stat -c %s {state}/state.img) -lt {size} ]; then echo smaller; else echo present; fi",
+            size = worker.state_size.as_bytes()
         ))
         .apply(render(include_str!("enrol.sh.j2"), &values))
+}
+
+/// Why state images cannot become what the cluster says, and what can be done: none is made smaller.
+pub(crate) fn refusal(site: &Site<'_>) -> Option<(String, String)> {
+    let too_large = |worker: &&Worker| {
+        let is = site.survey.state_images.get(worker.name.as_str());
+        is.is_some_and(|is| *is > worker.state_size)
+    };
+    let worker = site.cluster.workers.iter().find(too_large)?;
+    let (name, wanted) = (&worker.name, worker.state_size);
+    let is = site.survey.state_images.get(name.as_str())?;
+    Some((
+        format!(
+            "the state image of {name} has {is}, cluster.toml says {wanted}, and an image is not made smaller"
+        ),
+        format!(
+            "write state = \"{is}\" for {name}, it takes only the room that is filled; or give up what it holds: switch {name} off, \
+             remove {}/state.img on the master, and provision again",
+            site.layout.state(worker)
+        ),
+    ))
 }
 
 fn boot_tree(site: &Site<'_>, worker: &Worker) -> Task {
@@ -153,8 +177,10 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
 
 #[cfg(test)]
 mod tests {
+    use feeder_cluster::ByteSize;
+
     use super::*;
-    use crate::part::tests::with_site;
+    use crate::part::tests::{with_cluster, with_site};
 
     #[test]
     fn texts_of_a_worker() {
@@ -174,6 +200,54 @@ mod tests {
             for line in config_txt(site).lines() {
                 assert!(line.len() <= 98, "the firmware cuts lines at 98 characters: {line}");
             }
+        });
+    }
+
+    #[test]
+    fn a_state_image_grows_and_never_shrinks() {
+        use feeder_plan::{Mode, run};
+        use feeder_remote::Host;
+
+        let guard = tempfile::tempdir().expect("a folder");
+        let dir = camino::Utf8Path::from_path(guard.path()).expect("UTF-8");
+        let layout = crate::Layout::at(dir.join("srv"));
+        let host = feeder_remote::Local::new("cluster00").env("FEEDER_RUN", dir.join("run"));
+        let sized = |size: &str| {
+            let text = crate::part::tests::LAB.replace("8GiB", size);
+            let changed = std::cell::Cell::new(0);
+            with_cluster(&text, |site| {
+                let site = Site { layout: &layout, ..*site };
+                let worker = &site.cluster.workers[0];
+                let state = layout.state(worker);
+                fs_err::create_dir_all(layout.host_key(worker).parent().expect("a folder"))
+                    .expect("a folder");
+                let step = || [Step::new(NAME).with(enrolment(&site, worker))];
+                let report = run(&host, &step(), Mode::Apply, &mut |_| {});
+                changed.set(report.map_err(|error| error.to_string()).expect("it runs").changed());
+                let image = fs_err::metadata(state.join("state.img")).expect("an image");
+                assert_eq!(image.len(), worker.state_size.as_bytes());
+                // As a worker does, but for the kernel that grows what is mounted.
+                let grown = format!(
+                    "e2fsck -fp {0} && resize2fs {0} && e2fsck -fn {0}",
+                    state.join("state.img")
+                );
+                host.run(&grown).expect("its file system grows");
+            });
+            changed.get()
+        };
+        assert_eq!(
+            (sized("256MiB"), sized("256MiB"), sized("300MiB"), sized("300MiB")),
+            (1, 0, 1, 0)
+        );
+        with_site(|site| {
+            assert_eq!(refusal(site), None);
+            let mut survey = site.survey.clone();
+            for (name, size) in [("cluster01", 8), ("cluster02", 9), ("cluster07", 99)] {
+                survey.state_images.insert(name.to_owned(), ByteSize::gib(size));
+            }
+            let (why, remedy) =
+                refusal(&Site { survey: &survey, ..*site }).expect("it would shrink");
+            insta::assert_snapshot!(format!("{why}\n→ {remedy}"));
         });
     }
 

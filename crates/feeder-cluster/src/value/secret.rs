@@ -41,6 +41,11 @@ impl SecretRef {
         PREFIXES.iter().any(|prefix| text.starts_with(prefix))
     }
 
+    /// Whether it is all that a file holds.
+    pub(crate) fn is_file(&self) -> bool {
+        matches!(self.source, SecretSource::File(_))
+    }
+
     /// The same, found at a place; relative paths begin at `base`.
     pub(crate) fn found(self, base: &Utf8Path, place: String) -> Self {
         Self { base: base.to_owned(), place, ..self }

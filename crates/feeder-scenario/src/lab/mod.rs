@@ -188,7 +188,14 @@ impl Lab {
     /// `cargo xtask provision`.
     pub fn provision(&mut self) -> Provision<'_> {
         self.prefix.uses(prefix::MODULES);
-        Provision { lab: self, onto_ssd: false, sections: "", password: None }
+        Provision {
+            lab: self,
+            onto_ssd: false,
+            sections: "",
+            password: None,
+            changed: None,
+            autolock: false,
+        }
     }
 
     /// How a node is reached over SSH, for programs of others.

@@ -38,6 +38,10 @@ pub struct Provision<'a> {
     pub(crate) sections: &'static str,
     /// Logs in with it, and with no key.
     pub(crate) password: Option<&'static str>,
+    /// What the file says otherwise than the sample.
+    pub(crate) changed: Option<fn(&mut Cluster)>,
+    /// The swarm locks its managers.
+    pub(crate) autolock: bool,
 }
 
 /// What a step of `provision` had copied when it ended.
@@ -102,6 +106,18 @@ impl Provision<'_> {
         Self { password: Some(password), ..self }
     }
 
+    /// The cluster's file says something otherwise than the sample.
+    #[must_use]
+    pub fn changing(self, change: fn(&mut Cluster)) -> Self {
+        Self { changed: Some(change), ..self }
+    }
+
+    /// The swarm locks its managers. Its key lies where evidence does not, for as long as this run lasts.
+    #[must_use]
+    pub fn autolocks(self) -> Self {
+        Self { autolock: true, ..self }
+    }
+
     fn apply(
         &mut self,
         access: &Access,
@@ -111,16 +127,24 @@ impl Provision<'_> {
         apply(self.lab, &cluster, access, watch).map(|(done, _)| done)
     }
 
-    fn cluster(&self) -> Verdict<Cluster> {
+    pub(super) fn cluster(&self) -> Verdict<Cluster> {
         let text = format!("{}\n{}", self.lab.sample, self.sections);
         let parsed = feeder_cluster::parse(&text, "cluster.toml");
         let parsed =
             parsed.map_err(|error| Failure::expected("the cluster's file is wrong", &error))?;
-        if self.onto_ssd {
-            with_ssd(&parsed.cluster, &self.lab.master())
-        } else {
-            Ok(parsed.cluster)
+        let mut cluster = parsed.cluster;
+        if let Some(change) = self.changed {
+            change(&mut cluster);
         }
+        if let (true, Some(swarm)) = (self.autolock, &mut cluster.swarm) {
+            let key = self.lab.story().dir().scratch().join("swarm-key");
+            swarm.autolock = Some(format!("file:{key}").parse().map_err(
+                |invalid: feeder_cluster::Invalid| {
+                    Failure::harness(format!("the swarm's key cannot be kept: {invalid}"))
+                },
+            )?);
+        }
+        if self.onto_ssd { with_ssd(&cluster, &self.lab.master()) } else { Ok(cluster) }
     }
 
     /// As the command line reaches a master: under whatever key it shows, where the router put it as long as it is bare.

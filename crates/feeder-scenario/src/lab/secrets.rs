@@ -13,7 +13,7 @@ use crate::{Class, Failure, OrFail, Steps, Verdict};
 pub struct Secret {
     /// How it begins.
     pub prefix: &'static str,
-    /// How many small letters and digits follow at once.
+    /// How many letters and digits of base64 follow at once.
     pub digits: usize,
 }
 
@@ -25,7 +25,7 @@ impl Secret {
 
     /// Whether such a secret begins here.
     fn is(self, bytes: &[u8]) -> bool {
-        let digit = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
         bytes
             .strip_prefix(self.prefix.as_bytes())
             .and_then(|rest| rest.get(..self.digits))
@@ -110,6 +110,15 @@ mod tests {
             into[0] = *first;
             Ok(1)
         }
+    }
+
+    #[test]
+    fn a_key_in_base64_is_found() {
+        let key = "SWMKEY-1-7c37Cc8654o6p38HnroywCi19pllOnGtbdZEgtKx+u/";
+        let secret = |digits| Secret { prefix: "SWMKEY-1-", digits };
+        assert!(holds(key.as_bytes(), secret(43)).unwrap());
+        assert!(!holds(key.as_bytes(), secret(44)).unwrap());
+        assert!(!holds(&b"SWMKEY-1-SWMTKN-1-"[..], secret(43)).unwrap());
     }
 
     #[test]

@@ -32,6 +32,32 @@ impl Lab {
             .detail(format!("{said:#}")))
     }
 
+    /// `cargo xtask watch --once --format json`, of a cluster whose file has these sections, says this of a node: JSON pointers and
+    /// the JSON at them.
+    ///
+    /// # Errors
+    /// It says something else, or cannot be had.
+    pub fn watch_says(
+        &mut self,
+        sections: &'static str,
+        node: &Node,
+        wanted: &[(&str, Value)],
+    ) -> Verdict {
+        let cluster = self.provision().with(sections).cluster()?;
+        let access = self.bench().access();
+        let seen = node
+            .in_guest("watching", LOOK, || feeder_watch::snapshot(&cluster, &access))?
+            .map_err(|error| Failure::expected("watching failed", &error))?;
+        let said = state_of(&seen, node.name());
+        match wanted.iter().find(|(at, value)| said.pointer(at) != Some(value)) {
+            None => Ok(()),
+            Some((at, value)) => {
+                let what = format!("watch does not say {value} at {at} of {}", node.name());
+                Err(Failure::product(what).on(node.name()).detail(format!("{said:#}")))
+            }
+        }
+    }
+
     /// `cargo xtask discover` says what a master lacks that cannot listen, and what to do.
     ///
     /// # Errors

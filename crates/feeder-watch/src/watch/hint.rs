@@ -159,7 +159,7 @@ fn of_system(node: &Node, name: &str) -> Option<String> {
     let health = node.health.as_ref()?;
     if health.is_full() {
         return Some(format!(
-            "nothing can be written any more: remove something on it (`cargo xtask node ssh {name} -- sudo du -xh -d 3 /`)"
+            "nothing can be written any more: remove something on it (`cargo xtask node ssh {name} -- sudo du -xh -d 3 /`), or give it a larger `state` in cluster.toml, provision, and restart it"
         ));
     }
     let unit = health.failed.first()?;

@@ -35,7 +35,23 @@ member() { # ID ROLE
 manages() { grep -q '"ControlAvailable":true' "$ENGINE/info" || refuse 503 "This node is not a swarm manager"; }
 
 case "$method ${path%%\?*}" in
-  "GET /info") say 200 "$(cat "$ENGINE/info")" ;;
+  "GET /info")
+    cluster=
+    if [ -e "$SWARM/key" ]; then cluster='"Cluster":{"Spec":{"EncryptionConfig":{"AutoLockManagers":true}}},'; fi
+    say 200 "$(sed "s/\"ControlAvailable\":true,/&$cluster/" "$ENGINE/info")"
+    ;;
+  "POST /swarm/unlock")
+    [ "$(field UnlockKey)" = "$(cat "$SWARM/key")" ] || refuse 400 "swarm could not be unlocked: invalid key provided"
+    mv "$ENGINE/info-unlocked" "$ENGINE/info"
+    for one in "$SWARM"/members/*; do
+      if [ "$(cat "$one/host")" = "$NODE" ]; then echo ready >"$one/state"; fi
+    done
+    say 200
+    ;;
+  "GET /swarm/unlockkey")
+    manages
+    say 200 "{\"UnlockKey\":\"$(cat "$SWARM/key")\"}"
+    ;;
   "POST /swarm/init")
     mkdir -p "$SWARM/members"
     echo "a certificate" >"$SWARM/ca"
@@ -46,6 +62,11 @@ case "$method ${path%%\?*}" in
     ;;
   "GET /nodes")
     manages
+    # Managers that are about to agree on a leader.
+    if [ -s "$SWARM/elections" ]; then
+      sed -i 1d "$SWARM/elections"
+      refuse 503 "rpc error: code = Unknown desc = The swarm does not have a leader. It's possible that too few managers are online."
+    fi
     list=
     for one in "$SWARM"/members/*; do
       list="$list${list:+,}{\"ID\":\"${one##*/}\",\"Version\":{\"Index\":$(cat "$one/version")},\"Spec\":$(cat "$one/spec"),\
@@ -59,7 +80,8 @@ case "$method ${path%%\?*}" in
     ;;
   "POST /swarm/update")
     manages
-    echo $(($(cat "$SWARM/token") + 1)) >"$SWARM/token"
+    case $path in *rotateWorkerToken=true) echo $(($(cat "$SWARM/token") + 1)) >"$SWARM/token" ;; esac
+    case $body in *'"AutoLockManagers":true'*) echo SWMKEY-1-x/y >"$SWARM/key" ;; esac
     say 200
     ;;
   "POST /swarm/leave")
@@ -78,6 +100,11 @@ case "$method ${path%%\?*}" in
   "POST /nodes/"*)
     manages
     one=$SWARM/members/$(echo "${path%%\?*}" | cut -d / -f 3)
+    # What managers see of it has changed since they were asked.
+    if [ -e "$one/moves" ]; then
+      rm "$one/moves"
+      echo $(($(cat "$one/version") + 1)) >"$one/version"
+    fi
     [ "${path##*=}" = "$(cat "$one/version")" ] || refuse 500 "update out of sequence"
     printf '%s' "$body" >"$one/spec"
     echo $(($(cat "$one/version") + 1)) >"$one/version"
@@ -90,6 +117,15 @@ case "$method ${path%%\?*}" in
     rm -r "$one"
     say 200
     ;;
-  "GET /tasks") say 200 "[]" ;;
+  "GET /tasks")
+    # A node that is down says nothing of its tasks any more.
+    for one in "$SWARM"/members/*; do
+      if [ -e "$one/task" ]; then
+        if [ -e "$one/dies" ]; then echo down >"$one/state"; fi
+        say 200 "[{\"NodeID\":\"${one##*/}\",\"Status\":{\"State\":\"running\"}}]"
+      fi
+    done
+    say 200 "[]"
+    ;;
   *) refuse 404 "page not found" ;;
 esac

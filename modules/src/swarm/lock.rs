@@ -1,0 +1,99 @@
+//! A swarm that locks its managers: what they keep on their disks is encrypted, and none of them goes on after a restart before it
+//! is given the key. The swarm makes that key; it is kept in a file beside `cluster.toml`, and travels by standard input.
+
+use feeder_cluster::Secret;
+use feeder_plan::{Change, Mode, Sign};
+use feeder_remote::{Host, in_parallel};
+use serde_json::{Value, json};
+
+use super::{
+    Met, Pass, SwarmError, View,
+    engine::{Request, ask, order},
+    reconcile::Standing,
+};
+
+const READ: &str = "read the swarm's unlock key";
+
+impl Pass<'_> {
+    /// Has the swarm lock its managers, if it is to, and its key kept.
+    pub(super) fn autolock(&mut self, view: &View, mode: Mode) -> Result<(), SwarmError> {
+        let swarm = self.swarm;
+        let Some(kept) = &swarm.autolock else { return Ok(()) };
+        let id = format!("swarm:{}", self.master());
+        if !view.autolock {
+            let text = format!("managers are locked at a restart, the key is kept as {kept}");
+            let locks = Change::elsewhere(&id, Sign::Change, text);
+            if mode == Mode::Plan {
+                self.settled.changes.push(locks);
+                return Ok(());
+            }
+            return self.change(locks, |this| {
+                this.lock_managers()?;
+                Ok(kept.keep(&this.made_key()?)?)
+            });
+        }
+        let key = self.made_key()?;
+        if kept.kept()?.as_ref() == Some(&key) {
+            return Ok(());
+        }
+        let keeps =
+            Change::elsewhere(&id, Sign::Change, format!("its unlock key is kept as {kept}"));
+        if mode == Mode::Plan {
+            self.settled.changes.push(keeps);
+            return Ok(());
+        }
+        self.change(keeps, |_| Ok(kept.keep(&key)?))
+    }
+
+    fn lock_managers(&self) -> Result<(), SwarmError> {
+        let doing = "lock the swarm's managers";
+        let swarm = self.read()?;
+        let mut spec = swarm["Spec"].clone();
+        spec["EncryptionConfig"] = json!({ "AutoLockManagers": true });
+        let path = format!("/swarm/update?version={}", swarm["Version"]["Index"]);
+        order(self.reach.master, Request::post(path, spec), doing)?.done(self.master(), doing)
+    }
+
+    /// The key that the swarm has made.
+    fn made_key(&self) -> Result<Secret, SwarmError> {
+        let answer = order(self.reach.master, Request::get("/swarm/unlockkey"), READ)?;
+        let value = answer.value(self.master(), READ)?;
+        value["UnlockKey"].as_str().map(Secret::new).ok_or_else(|| self.no_swarm())
+    }
+
+    /// The key that is kept, for a manager that waits for it.
+    pub(super) fn key(&self, host: &str) -> Result<Secret, SwarmError> {
+        let locked = |why: String| SwarmError::Locked { host: host.to_owned(), why };
+        let Some(kept) = &self.swarm.autolock else {
+            return Err(locked("[swarm] does not say where it is kept".to_owned()));
+        };
+        kept.kept()?.ok_or_else(|| locked(format!("{kept} is not there")))
+    }
+
+    pub(super) fn unlocks(&self, host: &str) -> Change {
+        let id = format!("swarm:{host}");
+        Change::elsewhere(id, Sign::Change, format!("node {host}: is given its unlock key"))
+    }
+
+    /// Unlocks the master, and other managers with it: an engine does not answer before more than half of them are back.
+    pub(super) fn unlock_with_others(&self, key: &Secret) -> Result<(), SwarmError> {
+        let others: Vec<_> =
+            self.cluster.workers.iter().take(self.swarm.managers.saturating_sub(1)).collect();
+        let root_ca = ask(self.reach.master, &[])?.root_ca;
+        let met = self.meet(&others, root_ca.as_deref(), &[])?;
+        let locked = met.iter().filter_map(|met| match met {
+            Met::Stands(Standing::Locked, _, host) => Some(&**host),
+            _ => None,
+        });
+        let locked: Vec<&dyn Host> = std::iter::once(self.reach.master).chain(locked).collect();
+        in_parallel(&locked, |host| unlock(*host, key)).into_iter().collect()
+    }
+}
+
+/// Gives a manager its key.
+pub(super) fn unlock(host: &dyn Host, key: &Secret) -> Result<(), SwarmError> {
+    let doing = "unlock the swarm";
+    let body: Value = json!({ "UnlockKey": key.expose() });
+    let answer = order(host, Request::post("/swarm/unlock", body), doing)?;
+    if answer.is_late() || answer.goes_on() { Ok(()) } else { answer.done(host.name(), doing) }
+}

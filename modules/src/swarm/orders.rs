@@ -1,0 +1,161 @@
+//! Orders to the master's engine about members, and waiting until they are followed.
+
+use std::time::Instant;
+
+use feeder_plan::Mode;
+use feeder_process::interrupt;
+use feeder_remote::RemoteError;
+use serde_json::{Value, json};
+
+use super::{
+    PACE, PASSES, Pass, SwarmError,
+    engine::{Request, order},
+    reconcile::{self, Kind, changes, demoted, drained, strangers},
+    seen::{Member, Spec},
+    shown,
+};
+
+impl Pass<'_> {
+    /// Brings all members to what is wanted of them.
+    pub(super) fn members(&mut self, mut members: Vec<Member>) -> Result<(), SwarmError> {
+        for _ in 0..PASSES {
+            let wanted = self.differs(&members);
+            if wanted.is_empty() {
+                self.settled.as_wanted = members
+                    .iter()
+                    .filter(|member| member.ready && self.reach.scope.has_host(&member.host))
+                    .count();
+                let strangers = strangers(self.cluster, &members);
+                self.settled.notes.extend(strangers.iter().map(|name| {
+                    format!("{name} is in the swarm and not in cluster.toml, and somebody else joined it: it is left alone")
+                }));
+                return Ok(());
+            }
+            for change in wanted {
+                self.change(shown(&change), |this| this.treat(&change))?;
+            }
+            members = self.ready(&[])?;
+        }
+        let left = self.differs(&members);
+        if left.is_empty() {
+            return Ok(());
+        }
+        let left = left.into_iter().map(|change| change.text).collect();
+        Err(SwarmError::NotAsWanted { left })
+    }
+
+    /// What is to be done to the members that this is about.
+    pub(super) fn differs(&self, members: &[Member]) -> Vec<reconcile::Change> {
+        let mut changes = changes(self.cluster, self.swarm, members);
+        changes.retain(|change| self.reach.scope.has_host(&change.member.host));
+        changes
+    }
+
+    /// The members, when these are alive.
+    pub(super) fn ready(&self, names: &[String]) -> Result<Vec<Member>, SwarmError> {
+        let mut members = Vec::new();
+        self.until(|| {
+            members = self.led(Mode::Apply)?.ok_or_else(|| self.no_swarm())?.members;
+            let alive =
+                |name: &&String| members.iter().any(|member| member.ready && member.host == **name);
+            Ok(match names.iter().find(|name| !alive(name)) {
+                None => Ok(()),
+                Some(name) => Err((name.clone(), "they have not heard of it yet".to_owned())),
+            })
+        })?;
+        Ok(members)
+    }
+
+    /// Tries until it works or patience ends: the inner error is what is not yet so, of whom.
+    fn until(
+        &self,
+        mut attempt: impl FnMut() -> Result<Result<(), (String, String)>, SwarmError>,
+    ) -> Result<(), SwarmError> {
+        let began = Instant::now();
+        loop {
+            let Err((host, last)) = attempt()? else { return Ok(()) };
+            if !(self.reach.patience)(began.elapsed()) {
+                return Err(SwarmError::NotReady { host, last });
+            }
+            if interrupt::wait_timeout(PACE) {
+                return Err(RemoteError::Interrupted { host }.into());
+            }
+        }
+    }
+
+    pub(super) fn treat(&self, change: &reconcile::Change) -> Result<(), SwarmError> {
+        match &change.kind {
+            Kind::Becomes(spec) => self.become_so(&change.member, spec),
+            Kind::Forget => self.remove(&change.member),
+            Kind::Retire => {
+                if let Some(spec) = drained(&change.member).filter(|_| change.member.ready) {
+                    self.become_so(&change.member, &spec)?;
+                    self.until_idle(&change.member)?;
+                }
+                self.remove(&change.member)
+            }
+        }
+    }
+
+    /// The managers change what they know of a node as it changes; an order for what it was before is given again, unless somebody
+    /// else has given one meanwhile.
+    pub(super) fn become_so(&self, member: &Member, spec: &Spec) -> Result<(), SwarmError> {
+        let doing = format!("change node {} of the swarm", member.host);
+        let mut version = member.version;
+        self.until(|| {
+            let path = format!("/nodes/{}/update?version={version}", member.id);
+            let answer = order(self.reach.master, Request::post(path, json!(spec)), &doing)?;
+            if !answer.passes() {
+                return answer.done(self.master(), &doing).map(Ok);
+            }
+            match self.newest(member)? {
+                Some(now) if now.spec == member.spec => version = now.version,
+                _ => return answer.done(self.master(), &doing).map(Ok),
+            }
+            Ok(Err((member.host.clone(), answer.message())))
+        })
+    }
+
+    /// The same member as the managers see it now.
+    fn newest(&self, member: &Member) -> Result<Option<Member>, SwarmError> {
+        let view = self.led(Mode::Apply)?.ok_or_else(|| self.no_swarm())?;
+        Ok(view.members.into_iter().find(|now| now.id == member.id))
+    }
+
+    /// Until no task runs on it any more, or nobody hears of it any more: its tasks are others' by then.
+    pub(super) fn until_idle(&self, member: &Member) -> Result<(), SwarmError> {
+        let doing = format!("see the tasks of node {}", member.host);
+        self.until(|| {
+            let tasks = order(self.reach.master, Request::get("/tasks"), &doing)?;
+            let tasks = tasks.value(self.master(), &doing)?;
+            let runs = |task: &&Value| {
+                task["NodeID"] == member.id.as_str() && task["Status"]["State"] == "running"
+            };
+            let running = tasks.as_array().map_or(0, |tasks| tasks.iter().filter(runs).count());
+            if running == 0 || !self.newest(member)?.is_some_and(|now| now.ready) {
+                return Ok(Ok(()));
+            }
+            Ok(Err((member.host.clone(), format!("{running} tasks still run on it"))))
+        })
+    }
+
+    /// A manager must first cease to be one, which the managers agree on a moment later.
+    fn remove(&self, member: &Member) -> Result<(), SwarmError> {
+        let doing = format!("remove node {} from the swarm", member.host);
+        if demoted(member).is_some()
+            && let Some(newest) = self.newest(member)?
+            // What it is to be beside that was decided a moment ago: it takes no tasks any more.
+            && let Some(spec) = demoted(&newest)
+        {
+            self.become_so(&newest, &spec)?;
+        }
+        self.until(|| {
+            let request = Request::delete(format!("/nodes/{}?force=true", member.id));
+            let answer = order(self.reach.master, request, &doing)?;
+            if answer.message().contains("demoted") || answer.passes() {
+                return Ok(Err((member.host.clone(), answer.message())));
+            }
+            answer.done(self.master(), &doing).map(Ok)
+        })
+    }
+}
