@@ -166,7 +166,7 @@ pub fn steps(extent: Extent, tested: Tested) -> Vec<Step> {
             ),
             ("swarm", "a swarm forms, breaks and heals by itself", "swarm"),
             (
-                "swarm-changes",
+                "membership",
                 "a swarm comes later, loses state, nodes and room, is locked, and is mended",
                 "swarm-changes",
             ),
@@ -189,10 +189,10 @@ pub fn steps(extent: Extent, tested: Tested) -> Vec<Step> {
             work: Work::Scenario(vec!["soak", "netboot", "--runs", "100"]),
             counted: Counted::No,
         });
-        let args = ["run", "netboot", "--machine", "raspi3b", "--cold"];
-        steps.push(scenario("raspi3b", "the same with the worker on an emulated Pi 3B", &args));
         let args = ["run", "ssd-boot", "--machine", "raspi3b", "--cold"];
-        steps.push(scenario("ssd-pi", "the move to an SSD with the master on one", &args));
+        steps.push(scenario("ssd-pi", "the move to an SSD on an emulated Pi 3B", &args));
+        let args = ["run", "netboot", "--machine", "raspi3b", "--cold"];
+        steps.push(scenario("raspi3b", "a worker without a disk on an emulated Pi 3B", &args));
     }
     steps
 }
@@ -239,13 +239,13 @@ mod tests {
                 "provision",
                 "mishaps",
                 "swarm",
-                "swarm-changes",
+                "membership",
                 "generation",
                 "takeover",
                 "imager",
                 "soak",
-                "raspi3b",
-                "ssd-pi"
+                "ssd-pi",
+                "raspi3b"
             ]
         );
     }
