@@ -19,7 +19,7 @@ const SSD: u64 = 8 << 30;
 const POWER_FAILS: &[Moment] = &[
     Moment::Done("task:ssd-partitions"),
     Moment::Begins("task:ssd-copy"),
-    Moment::Copied("task:ssd-copy", 60),
+    Moment::Copied("task:ssd-copy", 90),
     Moment::Begins("task:ssd-move"),
     Moment::Copied("task:ssd-move", 50),
 ];
