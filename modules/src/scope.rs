@@ -79,7 +79,7 @@ impl Scope {
             let first = before(&steps, step).into_iter();
             let first =
                 first.filter(|first| !self.has_step(cluster, first) && differs(&first.name));
-            if let Some(first) = first.last() {
+            if let Some(first) = first.next_back() {
                 return Err(ProvisionError::OutOfScope {
                     step: step.name.clone(),
                     first: first.name.clone(),
