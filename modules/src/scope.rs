@@ -77,7 +77,7 @@ impl Scope {
         for step in steps.iter().filter(|step| self.has_step(cluster, step) && differs(&step.name))
         {
             let first = before(&steps, step).into_iter();
-            let first =
+            let mut first =
                 first.filter(|first| !self.has_step(cluster, first) && differs(&first.name));
             if let Some(first) = first.next_back() {
                 return Err(ProvisionError::OutOfScope {
