@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::StepPlan;
 
 /// Column of what happened.
-const OUTCOME: usize = 14;
+const OUTCOME: usize = 20;
 
 /// What came of each step of a host.
 #[derive(Debug, Clone, Serialize)]

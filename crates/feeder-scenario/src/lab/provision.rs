@@ -269,8 +269,6 @@ impl Provision<'_> {
                 }
                 (Some(id), _) => made.push(id),
             }
-            // What a change said, it said at the address that the master keeps.
-            (self.lab.bare, self.lab.first_contact) = (None, None);
         }
         if made.is_empty() {
             return Err(Failure::product("provision found nothing to do"));
@@ -441,6 +439,7 @@ fn apply(
     master.forget_connection();
     let story = bench.story.clone();
     let budget = if cluster.master.ssd.is_some() { WITH_MOVE } else { PROVISION };
+    let mut has_begun = false;
     let done = master.in_guest("provisioning", budget, || {
         let mut permits = Permits {
             erase: cluster.master.ssd.as_ref().map(|ssd| ssd.disk.name().to_owned()),
@@ -451,6 +450,7 @@ fn apply(
         };
         let began = Instant::now();
         let done = provision(cluster, access, Mode::Apply, &mut permits, &mut |event| {
+            has_begun = true;
             watch(&event);
             let line = match event.phase {
                 Phase::Done => "done".to_owned(),
@@ -469,6 +469,10 @@ fn apply(
         // What follows here, no command does.
         done.map(|done| (done, began.elapsed())).map_err(Box::new)
     })?;
+    if has_begun || done.is_ok() {
+        // Nothing else is changed before the master has its address, however the run ends.
+        (lab.bare, lab.first_contact) = (None, None);
+    }
     let (done, within) =
         done.map_err(|error| Failure::expected("provisioning failed", &*error).on(master.name()))?;
     story.emit(
@@ -478,8 +482,6 @@ fn apply(
     for note in &done.notes {
         story.note(note.clone());
     }
-    lab.bare = None;
-    lab.first_contact = None;
     master.until_ssh()?;
     Ok((done, within))
 }
