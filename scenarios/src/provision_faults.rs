@@ -19,7 +19,7 @@ fn provision_faults(lab: &mut Lab) -> Verdict {
     lab.step("its disk is full, which is told", |lab| {
         lab.master().run(FILL)?;
         lab.provision().fails(&["packages", "You don't have enough free space", "left undone"])?;
-        lab.master().run(EMPTY).map(drop)
+        lab.master().until_ssh()?.run(EMPTY).map(drop)
     })?;
     lab.step("the mirror goes away while packages are fetched, which is told", |lab| {
         let words = ["packages", "Failed to fetch", "left undone"];
@@ -27,9 +27,9 @@ fn provision_faults(lab: &mut Lab) -> Verdict {
     })?;
     lab.step("its disk fills up with the system for workers, which is told", |lab| {
         let words = ["generation", "No space left on device", "left undone"];
-        let fill = |master: &Node| master.run(FILL).map(drop);
+        let fill = |master: &Node| master.until_ssh()?.run(FILL).map(drop);
         lab.provision().fails_when(Moment::Begins("task:generation-1"), fill, &words)?;
-        lab.master().run(EMPTY).map(drop)
+        lab.master().until_ssh()?.run(EMPTY).map(drop)
     })?;
     lab.step("provision goes on from there", |lab| lab.provision().applies_changes())?;
     lab.step("provision again", |lab| lab.provision().finds_nothing_to_do())

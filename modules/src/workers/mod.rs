@@ -239,10 +239,7 @@ mod tests {
             });
             changed.get()
         };
-        assert_eq!(
-            (sized("8GiB"), sized("8GiB"), sized("9GiB"), sized("9GiB")),
-            (1, 0, 1, 0)
-        );
+        assert_eq!((sized("8GiB"), sized("8GiB"), sized("9GiB"), sized("9GiB")), (1, 0, 1, 0));
         with_site(|site| {
             assert_eq!(refusal(site), None);
             let mut survey = site.survey.clone();
