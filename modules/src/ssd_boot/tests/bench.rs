@@ -16,7 +16,6 @@ pub(super) const SSD: u64 = 160 << 20;
 /// Tools that the scripts call, which a test can have killed at any call.
 const TOOLS: &[&str] = &[
     "awk",
-    "blkdiscard",
     "blkid",
     "blockdev",
     "cp",
