@@ -30,11 +30,17 @@ pub(crate) fn record(path: &Utf8Path, keys: &[(String, String)]) -> std::io::Res
     if wanted == text {
         return Ok(());
     }
+    replace(path, &wanted)
+}
+
+/// Writes a file as a whole; who reads it meanwhile has the old one or the new one. Its folder need not exist.
+pub(crate) fn replace(path: &Utf8Path, text: &str) -> std::io::Result<()> {
     let folder =
         path.parent().filter(|folder| !folder.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
     fs_err::create_dir_all(folder)?;
-    let partial = folder.join(format!(".{}.partial", path.file_name().unwrap_or("known_hosts")));
-    fs_err::write(&partial, wanted)?;
+    let name = path.file_name().unwrap_or_default();
+    let partial = folder.join(format!(".{name}.{}.partial", std::process::id()));
+    fs_err::write(&partial, text)?;
     fs_err::rename(&partial, path)
 }
 

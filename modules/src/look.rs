@@ -4,14 +4,15 @@
 //! round trip all the same: what it was the last time is remembered, and the question that follows from that is sent along. Its
 //! answer counts when the same question follows from what the master is now; otherwise the right one costs a second round trip.
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use feeder_cluster::Cluster;
 use feeder_plan::{Facts, Question, RunError, Step};
 use feeder_process::Output;
 use feeder_remote::{Host, RemoteError, apart, together};
 
 use crate::{
-    Access, Layout, Module, ProvisionError, Scope, Secrets, Site, Survey, known_hosts,
+    Access, Layout, Module, ProvisionError, Scope, Secrets, Site, Survey,
+    known_hosts::{self, replace},
     part::digest,
     provision::{steps, suitable},
 };
@@ -26,15 +27,16 @@ pub(crate) struct Blueprint<'a> {
 }
 
 impl<'a> Blueprint<'a> {
-    pub(crate) fn site(&self, survey: &'a Survey) -> Site<'a> {
+    pub(crate) fn site<'s>(&self, survey: &'s Survey) -> Site<'s>
+    where
+        'a: 's,
+    {
         Site::new(self.cluster, self.secrets, survey, self.layout, self.modules)
     }
 
     /// What a master would be asked that says so about itself.
     fn question(&self, said: &str) -> Option<Question> {
-        let survey = Survey::parse(said);
-        let Self { cluster, secrets, layout, modules } = *self;
-        Question::about(&steps(&Site::new(cluster, secrets, &survey, layout, modules))).ok()
+        Question::about(&steps(&self.site(&Survey::parse(said)))).ok()
     }
 
     fn name(&self) -> &'a str {
@@ -199,16 +201,9 @@ impl Memory {
             && self.recall().as_deref() != Some(said)
         {
             // Where it cannot be kept, the next run asks twice.
-            let _not_kept = keep(file, said);
+            let _not_kept = replace(file, said);
         }
     }
-}
-
-fn keep(file: &Utf8Path, said: &str) -> std::io::Result<()> {
-    fs_err::create_dir_all(file.parent().unwrap_or(file))?;
-    let half = file.with_extension(format!("{}.partial", std::process::id()));
-    fs_err::write(&half, said)?;
-    fs_err::rename(half, file)
 }
 
 #[cfg(test)]

@@ -126,40 +126,22 @@ pub fn provision_with(
     // Once sudo asks for a password, nothing more could be done without it.
     let mut access = access.clone().with_sudo_password(cluster)?;
     access.tally = Tally::default();
-    let mut done = provision_all(modules, cluster, &access, mode, permits, events)?;
-    done.round_trips = access.tally.by_host();
-    Ok(done)
-}
-
-fn provision_all(
-    modules: &[Module],
-    cluster: &Cluster,
-    access: &Access,
-    mode: Mode,
-    permits: &mut Permits<'_>,
-    events: &mut dyn FnMut(ApplyEvent<'_>),
-) -> Result<Provisioned, ProvisionError> {
     // What holds the lock holds it to the end.
     let (host, _lock, mut done) =
-        provision_master(modules, cluster, access, mode, permits, events)?;
-    let Some(wanted) = cluster.swarm.as_ref().filter(|_| permits.scope.has_module(swarm::NAME))
-    else {
-        return Ok(done);
-    };
-    let worker = |worker: &Worker| swarm::over_ssh(cluster, access, worker);
-    let reach = swarm::Reach {
-        scope: &permits.scope,
-        master: &host,
-        worker: &worker,
-        patience: &access.patience,
-    };
-    let settled = swarm::settle(cluster, wanted, &reach, mode, events)?;
-    if mode == Mode::Apply {
-        done.changed += settled.changes.len();
+        provision_master(modules, cluster, &access, mode, permits, events)?;
+    if let Some(wanted) = permits.scope.swarm(cluster) {
+        let worker = |worker: &Worker| swarm::over_ssh(cluster, &access, worker);
+        let (scope, patience) = (&permits.scope, &access.patience);
+        let reach = swarm::Reach { scope, master: &host, worker: &worker, patience };
+        let settled = swarm::settle(cluster, wanted, &reach, mode, events)?;
+        if mode == Mode::Apply {
+            done.changed += settled.changes.len();
+        }
+        done.plan.as_wanted += settled.as_wanted;
+        done.plan.steps.push(StepPlan::elsewhere(swarm::NAME, settled.changes));
+        done.notes.extend(settled.notes);
     }
-    done.plan.as_wanted += settled.as_wanted;
-    done.plan.steps.push(StepPlan::elsewhere(swarm::NAME, settled.changes));
-    done.notes.extend(settled.notes);
+    done.round_trips = access.tally.by_host();
     Ok(done)
 }
 
@@ -265,9 +247,7 @@ fn retire(
     plan: &mut HostPlan,
     events: &mut dyn FnMut(ApplyEvent<'_>),
 ) -> Result<usize, ProvisionError> {
-    let Some(wanted) = cluster.swarm.as_ref().filter(|_| scope.has_module(swarm::NAME)) else {
-        return Ok(0);
-    };
+    let Some(wanted) = scope.swarm(cluster) else { return Ok(0) };
     let worker = |worker: &Worker| swarm::over_ssh(cluster, access, worker);
     let reach = swarm::Reach { scope, master: host, worker: &worker, patience: &access.patience };
     let retired = swarm::retire(cluster, wanted, &reach, events)?;

@@ -1,6 +1,6 @@
 //! What of a cluster one run is about.
 
-use feeder_cluster::Cluster;
+use feeder_cluster::{Cluster, Swarm, Worker};
 use feeder_plan::{Facts, HostPlan, Step, plan};
 
 use crate::{ProvisionError, swarm, workers};
@@ -30,6 +30,16 @@ impl Scope {
     /// Whether it is about this module on this node.
     pub(crate) fn has(&self, module: &str, host: &str) -> bool {
         self.has_module(module) && self.has_host(host)
+    }
+
+    /// The cluster's swarm, when it is about that.
+    pub(crate) fn swarm<'c>(&self, cluster: &'c Cluster) -> Option<&'c Swarm> {
+        cluster.swarm.as_ref().filter(|_| self.has_module(swarm::NAME))
+    }
+
+    /// The workers that it is about.
+    pub(crate) fn workers<'c>(&self, cluster: &'c Cluster) -> impl Iterator<Item = &'c Worker> {
+        cluster.workers.iter().filter(|worker| self.has_host(worker.name.as_str()))
     }
 
     fn has_step(&self, cluster: &Cluster, step: &Step) -> bool {
@@ -94,7 +104,7 @@ impl Scope {
 
 /// The node that a step is about, wherever it is done.
 fn whose<'a>(cluster: &'a Cluster, step: &Step) -> &'a str {
-    let its = |worker: &&feeder_cluster::Worker| workers::step_name(worker) == step.name;
+    let its = |worker: &&Worker| workers::step_name(worker) == step.name;
     let worker = cluster.workers.iter().find(its);
     worker.map_or(cluster.master.name.as_str(), |worker| worker.name.as_str())
 }

@@ -1,5 +1,6 @@
 use std::sync::Mutex;
 
+use camino::Utf8Path;
 use feeder_plan::{as_wanted, plan};
 use feeder_process::Status;
 
@@ -50,24 +51,26 @@ impl Host for Master {
     }
 }
 
+/// Runs with the sample cluster.
+fn with_blueprint<T>(run: impl FnOnce(&Blueprint<'_>) -> T) -> T {
+    let parsed = feeder_cluster::parse(LAB, "cluster.toml").expect("the sample is valid");
+    let (secrets, layout) = (Secrets::default(), Layout::default());
+    let (cluster, secrets, layout) = (&parsed.cluster, &secrets, &layout);
+    run(&Blueprint { cluster, secrets, layout, modules: MODULES })
+}
+
 /// Looks at a master of the sample cluster that is what it says, when it is remembered to have been something; gives the round
 /// trips, and what is to be done.
 fn looked_at(said: &str, remembered: Option<&str>, known_hosts: &Utf8Path) -> (usize, usize) {
-    let parsed = feeder_cluster::parse(LAB, "cluster.toml").expect("the sample is valid");
-    let (secrets, layout) = (Secrets::default(), Layout::default());
-    let blueprint = Blueprint {
-        cluster: &parsed.cluster,
-        secrets: &secrets,
-        layout: &layout,
-        modules: MODULES,
-    };
-    let master = Master::new(&blueprint, said);
-    let ask = |script: &str| Ok(((), master.run(script)?));
-    let (_host, survey, answers) = look(&blueprint, remembered, ask).expect("it can be asked");
-    let steps = steps(&blueprint.site(&survey));
-    let (facts, keys) = answers.about(&steps, &blueprint, &master).expect("it answers");
-    record_keys(keys, &Access::new(known_hosts), &Scope::default()).expect("they are kept");
-    (master.round_trips(), plan(&steps, &facts).to_change())
+    with_blueprint(|blueprint| {
+        let master = Master::new(blueprint, said);
+        let ask = |script: &str| Ok(((), master.run(script)?));
+        let (_host, survey, answers) = look(blueprint, remembered, ask).expect("it can be asked");
+        let steps = steps(&blueprint.site(&survey));
+        let (facts, keys) = answers.about(&steps, blueprint, &master).expect("it answers");
+        record_keys(keys, &Access::new(known_hosts), &Scope::default()).expect("they are kept");
+        (master.round_trips(), plan(&steps, &facts).to_change())
+    })
 }
 
 fn looked_at_and_recorded(said: &str, remembered: Option<&str>) -> (usize, usize) {
@@ -103,18 +106,12 @@ fn what_it_has_become_counts_and_not_what_is_remembered() {
 
 #[test]
 fn a_master_that_cannot_be_provisioned_is_asked_nothing_more() {
-    let parsed = feeder_cluster::parse(LAB, "cluster.toml").expect("the sample is valid");
-    let (secrets, layout) = (Secrets::default(), Layout::default());
-    let blueprint = Blueprint {
-        cluster: &parsed.cluster,
-        secrets: &secrets,
-        layout: &layout,
-        modules: MODULES,
-    };
-    let master = Master::new(&blueprint, &SAID.replace("networkd=yes\n", ""));
-    let looked = look(&blueprint, None, |script| Ok(((), master.run(script)?)));
-    assert!(matches!(looked, Err(ProvisionError::Unsuitable { .. })));
-    assert_eq!(master.round_trips(), 1);
+    with_blueprint(|blueprint| {
+        let master = Master::new(blueprint, &SAID.replace("networkd=yes\n", ""));
+        let looked = look(blueprint, None, |script| Ok(((), master.run(script)?)));
+        assert!(matches!(looked, Err(ProvisionError::Unsuitable { .. })));
+        assert_eq!(master.round_trips(), 1);
+    });
 }
 
 #[test]

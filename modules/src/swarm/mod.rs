@@ -116,9 +116,7 @@ pub(crate) fn settle(
         let init = Change::elsewhere(format!("swarm:{name}"), Sign::Add, "a swarm, managed here");
         if mode == Mode::Plan {
             this.settled.changes.push(init);
-            let ours =
-                cluster.workers.iter().filter(|worker| reach.scope.has_host(worker.name.as_str()));
-            this.settled.changes.extend(ours.map(joins));
+            this.settled.changes.extend(reach.scope.workers(cluster).map(joins));
             return Ok(this.settled);
         }
         this.change(init, |this| this.init())?;
@@ -277,17 +275,23 @@ impl<'a> Pass<'a> {
     fn led(&self, mode: Mode) -> Result<Option<View>, SwarmError> {
         let began = Instant::now();
         loop {
-            match self.look() {
-                Err(SwarmError::NoQuorum { host, .. })
-                    if mode == Mode::Apply && (self.reach.patience)(began.elapsed()) =>
-                {
-                    if interrupt::wait_timeout(PACE) {
-                        return Err(RemoteError::Interrupted { host }.into());
-                    }
-                }
-                view => return view,
+            let view = self.look();
+            let Err(SwarmError::NoQuorum { host, .. }) = &view else { return view };
+            if mode == Mode::Plan || !self.pause(began, host)? {
+                return view;
             }
         }
+    }
+
+    /// Lets a moment pass before another attempt at what has been tried since then; false when patience is at its end.
+    fn pause(&self, began: Instant, host: &str) -> Result<bool, SwarmError> {
+        if !(self.reach.patience)(began.elapsed()) {
+            return Ok(false);
+        }
+        if interrupt::wait_timeout(PACE) {
+            return Err(RemoteError::Interrupted { host: host.to_owned() }.into());
+        }
+        Ok(true)
     }
 
     fn init(&self) -> Result<(), SwarmError> {

@@ -3,12 +3,10 @@
 use std::time::Instant;
 
 use feeder_plan::Mode;
-use feeder_process::interrupt;
-use feeder_remote::RemoteError;
 use serde_json::{Value, json};
 
 use super::{
-    PACE, PASSES, Pass, SwarmError,
+    PASSES, Pass, SwarmError,
     engine::{Request, order},
     reconcile::{self, Kind, changes, demoted, drained, strangers},
     seen::{Member, Spec},
@@ -74,11 +72,8 @@ impl Pass<'_> {
         let began = Instant::now();
         loop {
             let Err((host, last)) = attempt()? else { return Ok(()) };
-            if !(self.reach.patience)(began.elapsed()) {
+            if !self.pause(began, &host)? {
                 return Err(SwarmError::NotReady { host, last });
-            }
-            if interrupt::wait_timeout(PACE) {
-                return Err(RemoteError::Interrupted { host }.into());
             }
         }
     }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use feeder_cluster::{Cluster, FileSystem, SdCard, SecretRef, Ssd};
+use feeder_cluster::{Cluster, FileSystem, SdCard, Secret, Ssd};
 use feeder_modules::{Access, Permits, Provisioned, Scope, provision};
 use feeder_plan::{ApplyEvent, Mode, Phase};
 use feeder_remote::HostKeys;
@@ -100,7 +100,7 @@ impl Provision<'_> {
         Self { sections, ..self }
     }
 
-    /// It logs in to the master with this password, of letters and digits, and offers no key of the lab's.
+    /// It logs in to the master with this password, and offers no key of the lab's.
     #[must_use]
     pub fn by_password(self, password: &'static str) -> Self {
         Self { password: Some(password), ..self }
@@ -148,20 +148,15 @@ impl Provision<'_> {
     }
 
     /// As the command line reaches a master: under whatever key it shows, where the router put it as long as it is bare.
-    fn access(&self) -> Verdict<Access> {
+    fn access(&self) -> Access {
         let mut access = self.lab.bench().access();
         access.host_keys = HostKeys::AcceptNew;
         access.first_contact = self.lab.first_contact;
         if let Some(password) = self.password {
             access.identity = None;
-            let there: SecretRef = format!("cmd:echo {password}").parse().map_err(
-                |invalid: feeder_cluster::Invalid| Failure::scenario(invalid.to_string()),
-            )?;
-            access.login_password = Some(there.resolve().map_err(|error| {
-                Failure::expected("the password of the scenario is of no use", &error)
-            })?);
+            access.login_password = Some(Secret::new(password));
         }
-        Ok(access)
+        access
     }
 
     /// It finds something to do and does it.
@@ -169,7 +164,7 @@ impl Provision<'_> {
     /// # Errors
     /// It found nothing to do, or failed.
     pub fn applies_changes(mut self) -> Verdict {
-        let done = self.apply(&self.access()?, &mut |_| {})?;
+        let done = self.apply(&self.access(), &mut |_| {})?;
         if done.changed == 0 {
             return Err(Failure::product("provision found nothing to do"));
         }
@@ -183,7 +178,7 @@ impl Provision<'_> {
     /// It failed.
     pub fn takes(self) -> Verdict<(Provisioned, Duration)> {
         let cluster = self.cluster()?;
-        let access = self.access()?;
+        let access = self.access();
         apply(self.lab, &cluster, &access, &mut |_| {})
     }
 
@@ -192,7 +187,7 @@ impl Provision<'_> {
     /// # Errors
     /// It found something, or failed.
     pub fn finds_nothing_to_do(mut self) -> Verdict {
-        let done = self.apply(&self.access()?, &mut |_| {})?;
+        let done = self.apply(&self.access(), &mut |_| {})?;
         if !done.plan.is_empty() {
             let mut failure = Failure::product(format!(
                 "provision should have nothing to do on {} but changed {}",
@@ -216,7 +211,7 @@ impl Provision<'_> {
     /// It was found, or the run failed for another reason, or it is not there.
     pub fn does_not_find_it_at_home(mut self) -> Verdict {
         let master = self.lab.master();
-        let mut access = self.access()?;
+        let mut access = self.access();
         // The discard port of an address of this host that nobody uses.
         access.at.insert(master.name().to_owned(), ([127, 0, 0, 99], 9).into());
         access.patience = Arc::new(|_| false);
@@ -253,7 +248,7 @@ impl Provision<'_> {
                 done = Some(id);
                 master.hang_up();
             };
-            let outcome = self.apply(&self.access()?, &mut watch);
+            let outcome = self.apply(&self.access(), &mut watch);
             if let Some(id) = again {
                 let what = format!("{id} was made, and the next run made it again");
                 return Err(Failure::product(what).on(master.name()));
@@ -334,16 +329,16 @@ impl Provision<'_> {
     /// The moment did not come, the run passed in spite of it, or it did not say so.
     pub fn loses_mirror(self, moment: Moment, words: &[&str]) -> Verdict {
         let (bench, mut gone) = (Arc::clone(self.lab.bench()), None);
-        let mut lose = |master: &Node| {
+        let lose = |master: &Node| {
             let http = Fault::cut(master.name()).only(Traffic::Http);
             gone = Some(inject(&bench, http)?);
             Ok(())
         };
-        let outcome = self.meets("packages", moment, &mut |_| {}, &mut lose);
+        let failed = self.fails_when(moment, lose, words);
         if let Some(fault) = gone {
             clear(&bench, fault)?;
         }
-        says(&outcome?.0, words)
+        failed
     }
 
     /// The run fails, and says all of these words.
@@ -351,7 +346,7 @@ impl Provision<'_> {
     /// # Errors
     /// It passed, or did not say so.
     pub fn fails(mut self, words: &[&str]) -> Verdict {
-        match self.apply(&self.access()?, &mut |_| {}) {
+        match self.apply(&self.access(), &mut |_| {}) {
             Err(failure) => {
                 self.lab.story().note(format!("as expected: {}", failure.message));
                 says(&failure, words)
@@ -385,7 +380,7 @@ impl Provision<'_> {
                 happened = Some(happens(&master));
             }
         };
-        let outcome = self.apply(&self.access()?, &mut watch);
+        let outcome = self.apply(&self.access(), &mut watch);
         match (happened, outcome) {
             (Some(Err(failure)), _) => Err(failure),
             (Some(Ok(())), Err(failure)) => {
