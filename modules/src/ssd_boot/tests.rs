@@ -538,21 +538,48 @@ fn with_library(library: &str, line: &str) -> String {
 }
 
 #[test]
-fn how_far_a_copy_is_can_be_read_while_it_is_written() {
+fn ranges_are_copied_and_how_far_can_be_read_meanwhile() {
     let tmp = tempfile::tempdir().expect("there is room");
     let work = tmp.path().display();
+    let (from, to) = (tmp.path().join("from"), tmp.path().join("to"));
+    let mut copied = vec![0x55; 6 << 20];
+    std::fs::write(&to, &copied).expect("there is room");
+    let original: Vec<u8> = (0..6_u32 << 18).flat_map(u32::to_le_bytes).collect();
+    std::fs::write(&from, &original).expect("there is room");
     // Who had opened it before reads on in the old one.
     let line = format!(
-        "work={work} block=4096 from=/none root_device=/none
-         dd() {{ :; }}
+        "work={work} block=4096 from={work}/from root_device={work}/to
          echo 0 >$work/copied
-         echo 'copy 0 8192' >$work/ranges
+         printf '%s\\n' 'copy 1 1' 'zero 3 2' 'copy 256 1280' >$work/ranges
          exec 3<$work/copied
-         copy_ranges
+         (copy_ranges)
          cat <&3
          cat $work/copied"
     );
-    assert_eq!(with_library(include_str!("scripts/blocks.sh"), &line), "0\n33554432\n");
+    let said = with_library(include_str!("scripts/blocks.sh"), &line);
+    assert_eq!(said, format!("0\n{}\n", 1281 << 12));
+    copied[1 << 12..2 << 12].copy_from_slice(&original[1 << 12..2 << 12]);
+    copied[3 << 12..5 << 12].fill(0);
+    copied[1 << 20..].copy_from_slice(&original[1 << 20..]);
+    assert!(std::fs::read(&to).expect("it is there") == copied);
+}
+
+#[test]
+fn a_disk_that_takes_no_more_and_one_that_ends_too_early_are_told() {
+    let tmp = tempfile::tempdir().expect("there is room");
+    let work = tmp.path().display();
+    for (from, to, said) in [
+        ("/dev/zero", "/dev/full", "/dev/full: No space left on device"),
+        ("/dev/null", "/dev/zero", "/dev/null: it ends before its file system does"),
+        ("/none", "/dev/zero", "/none: No such file or directory"),
+    ] {
+        let line = format!(
+            "work={work} block=4096 from={from} root_device={to}
+             echo 'copy 0 8192' >$work/ranges
+             (copy_ranges) || cat $work/said"
+        );
+        assert_eq!(with_library(include_str!("scripts/blocks.sh"), &line).trim_end(), said);
+    }
 }
 
 #[test]

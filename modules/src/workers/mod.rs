@@ -253,6 +253,60 @@ mod tests {
     }
 
     #[test]
+    fn a_boot_tree_links_what_its_generation_has_and_nothing_else() {
+        use feeder_plan::{Mode, run};
+
+        let guard = tempfile::tempdir().expect("a folder");
+        let dir = camino::Utf8Path::from_path(guard.path()).expect("UTF-8");
+        let layout = crate::Layout::at(dir.join("srv"));
+        let host = feeder_remote::Local::new("cluster00").env("FEEDER_RUN", dir.join("run"));
+        with_site(|site| {
+            let site = Site { layout: &layout, ..*site };
+            let worker = &site.cluster.workers[0];
+            let (boot, tree) =
+                (layout.generation_boot(site.boots.number), layout.boot_tree(worker));
+            for folder in [boot.join("overlays"), tree.join("start.elf"), tree.join("gone")] {
+                fs_err::create_dir_all(folder).expect("a folder");
+            }
+            for file in [
+                boot.join("start.elf"),
+                boot.join("kernel 8.img"),
+                tree.join("config.txt"),
+                tree.join("cmdline.txt"),
+                tree.join("start.elf/of somebody"),
+                tree.join(".cut off"),
+            ] {
+                fs_err::write(file, "").expect("a file");
+            }
+            fs_err::os::unix::fs::symlink("/none", tree.join("overlays")).expect("a link");
+            let changed = || {
+                let step = [Step::new(NAME).with(boot_tree(&site, worker))];
+                let report = run(&host, &step, Mode::Apply, &mut |_| {});
+                report.map_err(|error| error.to_string()).expect("it runs").changed()
+            };
+            assert_eq!((changed(), changed()), (1, 0));
+            let mut names: Vec<String> = fs_err::read_dir(&tree)
+                .expect("a folder")
+                .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
+                .collect();
+            names.sort();
+            assert_eq!(
+                names,
+                ["cmdline.txt", "config.txt", "kernel 8.img", "overlays", "start.elf"]
+            );
+            for name in &names[2..] {
+                let to = fs_err::read_link(tree.join(name)).expect("a link");
+                assert_eq!(to, boot.join(name));
+            }
+            // Each kind of what may be wrong is seen.
+            fs_err::write(tree.join("more"), "").expect("a file");
+            assert_eq!((changed(), changed()), (1, 0));
+            fs_err::remove_file(tree.join("overlays")).expect("it was there");
+            assert_eq!((changed(), changed()), (1, 0));
+        });
+    }
+
+    #[test]
     fn machine_ids_are_distinct_and_well_formed() {
         with_site(|site| {
             let ids: Vec<String> =

@@ -47,13 +47,11 @@ free_and_unused() {
     }'
 }
 
-# ranges: how the copy is made, as lines of "copy FIRST COUNT" and "zero FIRST COUNT", in blocks. To go over a small gap would
-# take longer than to copy it.
+# ranges: how the copy is made, as lines of "copy FIRST COUNT" and "zero FIRST COUNT", in blocks. Small gaps are copied, too: a
+# disk that reads ahead has them anyway.
 ranges() {
-  free_and_unused | sort -n | awk -v blocks="$blocks" -v gap=1024 -v most=16384 -v begin=0 '
-    function put(what, first, count) {
-      for (; count > 0; first += most) { print what, first, count < most ? count : most; count -= most }
-    }
+  free_and_unused | sort -n | awk -v blocks="$blocks" -v gap=64 -v begin=0 '
+    function put(what, first, count) { if (count > 0) print what, first, count }
     function leave_out() {
       if (kind == "free" && last - first < gap) return
       put("copy", begin, first - begin)
@@ -65,28 +63,47 @@ ranges() {
     END { if (kind) leave_out(); put("copy", begin, blocks - begin) }'
 }
 
-# copy_ranges: to the disk. Tells bytes in a file, every so often: a program that is started takes as long as some MiB.
+# copy_ranges: to the disk, by one process, in whose place it goes: to start one for each range would take as long as to copy some
+# MiB. Tells bytes in a file, of which whoever reads it meanwhile has the old one or the new one.
 copy_ranges() {
-  trap 'kill "$!"; exit 1' TERM
-  # The last one to close a disk waits until all is written: not each of many.
-  exec 8<>"$root_device"
-  copied=0
-  told=0
-  while read -r what first count; do
-    bytes=$((count * block))
-    case $what in
-      copy) set -- if="$from" skip=$((first * block)) iflag=skip_bytes,count_bytes; copied=$((copied + bytes)) ;;
-      # Through the cache like the rest: nothing here waits for the medium.
-      zero) set -- if=/dev/zero iflag=count_bytes ;;
-    esac
-    dd "$@" of="$root_device" seek=$((first * block)) oflag=seek_bytes count="$bytes" bs=1M conv=notrunc status=none 2>"$work/said" &
-    wait "$!"
-    [ $((copied - told)) -ge 16777216 ] || continue
-    told=$copied
-    # Whoever reads it meanwhile has the old number or the new one.
-    echo "$copied" >"$work/copied.new"
-    mv "$work/copied.new" "$work/copied"
-  done <"$work/ranges"
+  exec perl -we '
+    use strict;
+    use constant { PART => 1 << 20, TOLD => 4 << 20 };
+    my ($from, $to, $block, $file) = @ARGV;
+    open(my $in, "<:raw", $from) or die "$from: $!\n";
+    open(my $out, "+<:raw", $to) or die "$to: $!\n";
+    my ($copied, $told, $part) = (0, 0, "");
+    my $zeros = "\0" x PART;
+
+    sub put {
+      for (my $done = 0; $done < length($_[0]);) {
+        $done += syswrite($out, $_[0], length($_[0]) - $done, $done) // die "$to: $!\n";
+      }
+    }
+    sub tell_copied {
+      open(my $new, ">", "$file.new") or die "$file: $!\n";
+      print($new "$copied\n") && close($new) && rename("$file.new", $file) or die "$file: $!\n";
+      $told = $copied;
+    }
+
+    while (<STDIN>) {
+      my ($what, $first, $count) = split;
+      defined(sysseek($_, $first * $block, 0)) or die "$from, $to: $!\n" for ($what eq "copy" ? $in : (), $out);
+      for (my ($left, $got) = $count * $block; $left; $left -= $got) {
+        $got = $left < PART ? $left : PART;
+        if ($what eq "zero") {
+          # Through the cache like the rest: nothing here waits for the medium.
+          put(substr($zeros, 0, $got));
+        } else {
+          $got = sysread($in, $part, $got) // die "$from: $!\n";
+          $got or die "$from: it ends before its file system does\n";
+          put($part);
+          $copied += $got;
+          tell_copied() if $copied - $told >= TOLD;
+        }
+      }
+    }
+    tell_copied();' "$from" "$root_device" "$block" "$work/copied" <"$work/ranges" 2>"$work/said"
 }
 
 # copy_blocks: a mounted copy, with the UUID that the file system on the disk has now.
