@@ -62,11 +62,11 @@ pub(crate) fn power_on_beside_ssd(lab: &mut Lab) -> Verdict {
     lab.power_on_bare_master().map(drop)
 }
 
-/// Says how the copy compares with what dd gets between the same disks for as many bytes, of which neither waited for the
-/// medium. The SSD's boot partition has room for that: nothing is in it before the move.
+/// Says how the copy compares with what dd gets between the same partitions for as many bytes, of which neither waited for the
+/// medium. The copy was cut off and is made anew, so that nothing is lost.
 fn beside_dd(lab: &mut Lab, copied: Copied) -> Verdict {
     let took = lab.master().run(&format!(
-        "echo 3 >/proc/sys/vm/drop_caches\nto=$(readlink -e /dev/disk/by-id/usb-*-ssd-0:0-part1)\nbegan=$(date +%s%N)\n\
+        "set -e\necho 3 >/proc/sys/vm/drop_caches\nto=$(readlink -e /dev/disk/by-id/usb-*-ssd-0:0-part2)\nbegan=$(date +%s%N)\n\
          dd if=\"$(findmnt -no SOURCE /)\" of=\"$to\" bs=1M count={} status=none\n\
          echo $((($(date +%s%N) - began) / 1000000))\ndd if=/dev/zero of=\"$to\" bs=1M count=1 conv=fsync status=none",
         copied.bytes >> 20

@@ -10,8 +10,9 @@
 # $inode is.
 blocks_suffice() {
   [ "$file_system" = ext4 ] || return 1
-  from=$(findmnt -nro SOURCE --target "$source")
-  [ "$(findmnt -nro FSTYPE --target "$source")" = ext4 ] && [ -b "$from" ] || return 1
+  from=$(findmnt -nro FSTYPE,SOURCE --target "$source")
+  case $from in 'ext4 '*) from=${from#* } ;; *) return 1 ;; esac
+  [ -b "$from" ] || return 1
   # For a while the copy has the UUID and the label of the original: neither may be what the board starts from.
   grep -Eq '(^| )root=(PARTUUID=|/dev/)' "$firmware/cmdline.txt" || return 1
   # shellcheck disable=SC2046
@@ -26,7 +27,10 @@ blocks_suffice() {
 }
 
 # clock: how far it is from that of the kernel, which nobody sets, in seconds.
-clock() { echo $(($(date +%s) - $(cut -d . -f 1 /proc/uptime))); }
+clock() {
+  read -r uptime _ </proc/uptime
+  echo $(($(date +%s) - ${uptime%.*}))
+}
 
 # was_set_back: the clock, since the copy began.
 was_set_back() { [ "$(clock)" -lt $((clock_before - 1)) ]; }
@@ -108,9 +112,6 @@ copy_ranges() {
 
 # copy_blocks: a mounted copy, with the UUID that the file system on the disk has now.
 copy_blocks() {
-  uuid=$(uuid_of "$root_device")
-  # Cut off from here on, it is made anew: nothing of it is of use.
-  write_mark "$device" made -
   mkdir -p "$work"
   : >"$work/began"
   # A ctime is that of the last tick of the clock.
@@ -119,8 +120,14 @@ copy_blocks() {
   sync
   # What the block device has in its cache of files that were written since then.
   blockdev --flushbufs "$from"
-  ranges >"$work/ranges"
+  ranges >"$work/ranges" &
+  copier=$!
+  uuid=$(uuid_of "$root_device")
+  # Cut off from here on, it is made anew: nothing of it is of use.
+  write_mark "$device" made -
   echo 0 >"$work/copied"
+  wait_copier
+  [ "$status" -eq 0 ] || fail "$from does not tell which of its blocks are in use (status $status)"
   copy_ranges &
   copier=$!
   tell_progress "cat $work/copied" $(($(awk '$1 == "copy" { blocks += $3 } END { print blocks }' "$work/ranges") * block))

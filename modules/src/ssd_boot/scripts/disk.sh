@@ -28,7 +28,10 @@ need_disk() {
 }
 
 # sum_of_table FILE
-sum_of_table() { head -c 512 "$1" | tail -c 72 | cksum | cut -d ' ' -f 1; }
+sum_of_table() {
+  of_table=$(head -c 512 "$1" | tail -c 72 | cksum)
+  echo "${of_table%% *}"
+}
 
 uuid_of() { blkid -p -s UUID -o value "$1" 2>/dev/null; }
 
