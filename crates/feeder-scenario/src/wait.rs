@@ -202,6 +202,7 @@ impl<'a> WaitSpec<'a> {
 pub struct Waiting<'a> {
     story: &'a Story,
     spec: WaitSpec<'a>,
+    began: Progress,
     deadline: Deadline,
     last_seen: Option<String>,
     stop: Option<Stop>,
@@ -219,7 +220,7 @@ impl<'a> Waiting<'a> {
         story.emit(Some(&spec.machine), Event::WaitStarted { awaited, budget });
         let start = story.progress_of(&spec.watched);
         let deadline = Deadline::new(start, spec.budget);
-        Self { story, spec, deadline, last_seen: None, stop: None }
+        Self { story, spec, began: start, deadline, last_seen: None, stop: None }
     }
 
     /// Whether to wait on. Once it says no, it says no for ever.
@@ -228,6 +229,11 @@ impl<'a> Waiting<'a> {
             self.stop = self.stop_now();
         }
         self.stop.is_none()
+    }
+
+    /// What is awaited comes in many parts, and another one came: the budget is for what is left until the next.
+    pub fn got_on(&mut self) {
+        self.deadline = Deadline::new(self.story.progress_of(&self.spec.watched), self.spec.budget);
     }
 
     /// Remembers what was seen, to be told when it does not come.
@@ -279,12 +285,13 @@ impl<'a> Waiting<'a> {
             awaited: self.spec.awaited.clone(),
             reached: verdict.is_ok(),
             last_seen: self.last_seen.clone(),
-            took: self.passed().clocks,
+            took: self.story.progress_of(&self.spec.watched).since(self.began).clocks,
         };
         self.story.emit(Some(&self.spec.machine), event);
         verdict
     }
 
+    /// Since the budget began to count.
     fn passed(&self) -> Progress {
         self.story.progress_of(&self.spec.watched).since(self.deadline.start)
     }

@@ -181,6 +181,15 @@ impl NetBoot {
         self.outcome
     }
 
+    /// How many bytes of the file that it is fetching have come; `None` while it fetches none.
+    #[must_use]
+    pub fn fetching(&self) -> Option<usize> {
+        match &self.phase {
+            Phase::Transferring { transfer, .. } => Some(transfer.received()),
+            _ => None,
+        }
+    }
+
     /// The address in use, once there is one.
     #[must_use]
     pub fn address(&self) -> Option<Ipv4Addr> {

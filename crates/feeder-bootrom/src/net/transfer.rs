@@ -96,6 +96,11 @@ impl Transfer {
         (transfer, request)
     }
 
+    /// How many bytes have come.
+    pub(crate) fn received(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Takes a datagram sent to our port.
     pub(crate) fn receive(
         &mut self,

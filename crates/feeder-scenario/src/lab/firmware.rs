@@ -21,6 +21,9 @@ const TICK: Duration = Duration::from_millis(100);
 /// thousands of frames.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// A file that is fetched gets on by so many bytes.
+const STRIDE: usize = 1 << 20;
+
 /// What a network boot fetched and heard, kept for expectations.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct BootRecord {
@@ -30,18 +33,19 @@ pub struct BootRecord {
     pub files: Vec<(String, u64, String)>,
 }
 
-/// Runs a network boot to its end; `None` when `go_on` says no.
+/// Runs a network boot to its end; `None` when `go_on` says no, which is told whether a file got on since it was last asked.
 pub(crate) fn netboot(
     story: &Story,
     node: &str,
     port: &Port,
     mut twin: NetBoot,
     record: &mut BootRecord,
-    go_on: &mut dyn FnMut() -> bool,
+    go_on: &mut dyn FnMut(bool) -> bool,
 ) -> Option<Result<feeder_bootrom::Boot, Dead>> {
     let began = Instant::now();
     let now = || began.elapsed() / SLOWDOWN;
     let mut looked: Option<Instant> = None;
+    let mut strides = 0;
     loop {
         let polled = twin.poll(now());
         for frame in &polled.frames {
@@ -60,7 +64,8 @@ pub(crate) fn netboot(
         }
         if looked.is_none_or(|at| at.elapsed() >= LOOK) {
             looked = Some(Instant::now());
-            if !go_on() {
+            let before = std::mem::replace(&mut strides, twin.fetching().unwrap_or(0) / STRIDE);
+            if !go_on(strides > before) {
                 return None;
             }
         }

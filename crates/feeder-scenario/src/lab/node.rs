@@ -29,8 +29,9 @@ use crate::{Class, Failure, Firmware, OrFail, Poll, PowerEnd, Verdict, WaitSpec,
 
 /// From power to a login, in vCPU seconds of an untuned boot with room to spare.
 const BOOT: u64 = 240;
-/// From power to a kernel, of the master's work: fifty thousand packets, with room to spare. The firmware gives up by itself.
-const FIRMWARE: u64 = 120;
+/// From power, or one MiB of its files, to the next or to a kernel, in vCPU seconds of it and the master: a thousand packets, while
+/// the master may serve other nodes, too. The firmware gives up by itself.
+const FIRMWARE: u64 = 60;
 /// One command in a shell.
 const COMMAND: u64 = 120;
 /// From one look at something that has yet to come to the next.
@@ -222,7 +223,12 @@ impl Node {
                 .watching([bench.cluster.master.name.as_str()]);
         let mut record = BootRecord::default();
         let outcome = bench.story.wait_in(spec, |waiting| {
-            netboot(&bench.story, self.name(), &port, twin, &mut record, &mut || waiting.go_on())
+            netboot(&bench.story, self.name(), &port, twin, &mut record, &mut |got_on| {
+                if got_on {
+                    waiting.got_on();
+                }
+                waiting.go_on()
+            })
         });
         if let Ok(Ok(boot)) = &outcome {
             record.files = boot

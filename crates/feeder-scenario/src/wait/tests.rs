@@ -379,6 +379,36 @@ fn a_blocking_call_asks_whether_to_go_on() {
 }
 
 #[test]
+fn what_gets_on_has_its_budget_for_each_part() {
+    let run = TestRun::new();
+    let guest = run.machine("cluster01");
+    run.clock.world(move |passed| guest.works(passed));
+    let spec = WaitSpec::new("cluster01", "a kernel", Budget::seconds(20));
+    let clock = run.story.clock();
+    let failure = run
+        .story
+        .wait_in::<()>(spec, |waiting| {
+            for part in 1_u32.. {
+                if part % 15 == 0 && part < 70 {
+                    waiting.got_on();
+                }
+                if !waiting.go_on() {
+                    break;
+                }
+                clock.pause(clock.rung(), seconds(1));
+            }
+            None
+        })
+        .unwrap_err();
+    assert!(
+        (79..=81).contains(&run.story.now().wall.as_secs()),
+        "{}",
+        run.story.now().wall.as_secs()
+    );
+    assert!(failure.message.ends_with("it did not come within 20 s of guest work"), "{failure}");
+}
+
+#[test]
 fn an_event_wakes_a_wait() {
     let run = TestRun::new();
     run.machine("cluster01");
