@@ -155,6 +155,11 @@ pub fn steps(extent: Extent, tested: Tested) -> Vec<Step> {
                 "ssd-faults",
             ),
             (
+                "ssd-trial",
+                "the master tries its SSD once, and comes back by itself from one that is no good",
+                "ssd-trial",
+            ),
+            (
                 "provision",
                 "provisioning that is killed goes on, and no port is open that need not be",
                 "provision",
@@ -236,6 +241,7 @@ mod tests {
                 "ssd-crash",
                 "ssd-boot",
                 "ssd-faults",
+                "ssd-trial",
                 "provision",
                 "mishaps",
                 "swarm",

@@ -14,6 +14,7 @@ mod sabotage;
 mod ssd_boot;
 mod ssd_crash;
 mod ssd_faults;
+mod ssd_trial;
 mod swarm;
 mod swarm_changes;
 
@@ -32,6 +33,7 @@ pub static SCENARIOS: &[Scenario<Lab>] = &[
     swarm_changes::SWARM_CHANGES,
     ssd_boot::SSD_BOOT,
     ssd_faults::SSD_FAULTS,
+    ssd_trial::SSD_TRIAL,
     ssd_crash::SSD_CRASH,
     ssd_crash::SSD_CRASH_ALL,
     bench::BENCH,

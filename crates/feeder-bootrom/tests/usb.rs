@@ -286,6 +286,14 @@ fn a_trial_is_one_boot_whatever_comes_of_it() {
     assert_eq!(root(&desk.boot()), "card");
 }
 
+#[test]
+fn a_restart_asks_for_a_trial_behind_the_number_of_a_partition() {
+    let asked =
+        ["0 tryboot", "0 more tryboot", "tryboot", "0", "0 tryboots", ""].map(TryBoot::asked_by);
+    use TryBoot::{Armed, Off};
+    assert_eq!(asked, [Armed, Armed, Off, Off, Off, Off]);
+}
+
 /// A disk with the GPT that sfdisk wrote, and a system on its second partition.
 fn gpt() -> Image {
     let mut image = vec![0; 12 * MIB];

@@ -149,6 +149,19 @@ pub enum TryBoot {
     Armed,
 }
 
+impl TryBoot {
+    /// What a restart with an argument sets: a partition's number, and behind it the words that are flags
+    /// (drivers/firmware/raspberrypi.c of Raspberry Pi's kernel, `rpi_firmware_notify_reboot`).
+    #[must_use]
+    pub fn asked_by(argument: &str) -> Self {
+        if argument.split(' ').skip(1).any(|word| word == "tryboot") {
+            Self::Armed
+        } else {
+            Self::Off
+        }
+    }
+}
+
 impl<'s> Spot<'s> {
     fn new(place: Place, attached: &'s mut Attached<'_>) -> Self {
         Self { place, disk: &mut *attached.disk, answers_after: attached.answers_after }

@@ -18,7 +18,7 @@ use feeder_remote::UserConfig;
 use crate::{Budget, Deadline, Story, clock::locked};
 
 /// How long the master may take to show up at its new address, or a worker in the swarm, in vCPU seconds of the master.
-const PATIENCE: u64 = 60;
+pub(crate) const PATIENCE: u64 = 60;
 
 pub(crate) struct Bench {
     pub(crate) story: Story,
@@ -45,13 +45,18 @@ pub(crate) struct Bench {
 impl Bench {
     /// How this cluster is reached from here: through the LAN's router, with the image's key, and nothing of the user's.
     pub(crate) fn access(&self) -> Access {
+        self.patient_access(PATIENCE)
+    }
+
+    /// The same, for who waits so many vCPU seconds of the master for a node.
+    pub(crate) fn patient_access(&self, patience: u64) -> Access {
         let mut access = Access::new(&self.known_hosts);
         access.identity = Some(self.identity.clone());
         access.config = UserConfig::Ignored;
         access.at.clone_from(&self.forwards);
         access.surveys = Some(self.story.dir().scratch().join("surveys"));
         let (story, master) = (self.story.clone(), vec![self.cluster.master.name.to_string()]);
-        let (began, budget) = (Mutex::new(None), self.budget(PATIENCE));
+        let (began, budget) = (Mutex::new(None), self.budget(patience));
         access.patience = Arc::new(move |waited| {
             let now = story.progress_of(&master);
             let start = {

@@ -308,9 +308,10 @@ impl Node {
             let attached = Attached { name: id.clone(), disk: file, answers_after };
             if id == SD { card = Some(attached) } else { usb.push(attached) }
         }
-        // What a restart asks for is not heard here, and the flag does not survive a power cut.
+        let mut tryboot = std::mem::take(&mut locked(self.state()).tryboot);
+        let trial = tryboot == TryBoot::Armed;
         let search = DiskBoot::new(self.profile(), Otp::of(self.model()))
-            .start(&mut Plugged { card, usb }, &mut TryBoot::Off)
+            .start(&mut Plugged { card, usb }, &mut tryboot)
             .or_fail(Class::Host, "cannot read what is plugged in")?;
         let story = &self.bench().story;
         for tried in &search.tried {
@@ -329,7 +330,7 @@ impl Node {
             Some(Source::Disk { place: Place::UsbDisk(_), .. }) => "USB",
             _ => "SD",
         };
-        story.milestone(self.name(), from, None);
+        story.milestone(self.name(), from, trial.then(|| "tryboot".to_owned()));
         Ok(*boot)
     }
 

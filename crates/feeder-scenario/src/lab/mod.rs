@@ -195,6 +195,7 @@ impl Lab {
             password: None,
             changed: None,
             autolock: false,
+            trial: false,
         }
     }
 

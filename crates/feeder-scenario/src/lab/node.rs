@@ -10,7 +10,7 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use feeder_bootrom::{BoardModel, BoardProfile, Boot, NetBoot};
+use feeder_bootrom::{BoardModel, BoardProfile, Boot, NetBoot, TryBoot};
 use feeder_cluster::Board;
 use feeder_lan::QemuPort;
 use feeder_machine::{Accel, DeviceTree, Machine, Nic, Spec, State as Power, StopReason};
@@ -70,6 +70,8 @@ pub(super) struct State {
     /// In the run whose state it goes on from, until it is logged in to again.
     pub(super) was_logged_in: bool,
     pub(super) boot: BootRecord,
+    /// What its last restart asked of the firmware.
+    pub(super) tryboot: TryBoot,
 }
 
 impl State {
@@ -346,6 +348,7 @@ impl Node {
     fn take_machine(&self) -> Option<Arc<Machine>> {
         let mut state = locked(&self.shared.state);
         state.ssh = None;
+        state.tryboot = TryBoot::Off;
         Some(state.machine.take()?.machine)
     }
 

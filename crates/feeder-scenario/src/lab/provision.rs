@@ -14,6 +14,7 @@ use feeder_lan::{Fault, Traffic};
 
 use super::{
     Lab, Node, Recording,
+    bench::PATIENCE,
     faults::{clear, inject},
 };
 use crate::{Change, Event, Failure, Steps, Verdict};
@@ -22,6 +23,8 @@ use crate::{Change, Event, Failure, Steps, Verdict};
 const PROVISION: u64 = 600;
 /// The same with a second copy, to an SSD, and a restart.
 const WITH_MOVE: u64 = 1200;
+/// A trial that nobody can reach ends after five minutes, in which the master is idle, and the card starts again.
+const TRIAL: u64 = 240;
 
 /// What provisioning says of a master that it does not find at its new address.
 const NOT_AT_HOME: &str = "did not answer at its new address";
@@ -42,6 +45,8 @@ pub struct Provision<'a> {
     pub(crate) changed: Option<fn(&mut Cluster)>,
     /// The swarm locks its managers.
     pub(crate) autolock: bool,
+    /// The master starts once from its SSD before it moves there.
+    pub(crate) trial: bool,
 }
 
 /// What a step of `provision` had copied when it ended.
@@ -118,13 +123,19 @@ impl Provision<'_> {
         Self { autolock: true, ..self }
     }
 
+    /// The master starts once with its root on the SSD before it moves there.
+    #[must_use]
+    pub fn on_trial(self) -> Self {
+        Self { trial: true, ..self }
+    }
+
     fn apply(
         &mut self,
         access: &Access,
         watch: &mut (dyn FnMut(&ApplyEvent<'_>) + Send),
     ) -> Verdict<Provisioned> {
         let cluster = self.cluster()?;
-        apply(self.lab, &cluster, access, watch).map(|(done, _)| done)
+        apply(self.lab, &cluster, self.trial, access, watch).map(|(done, _)| done)
     }
 
     pub(super) fn cluster(&self) -> Verdict<Cluster> {
@@ -149,7 +160,8 @@ impl Provision<'_> {
 
     /// As the command line reaches a master: under whatever key it shows, where the router put it as long as it is bare.
     fn access(&self) -> Access {
-        let mut access = self.lab.bench().access();
+        let patience = if self.trial { TRIAL } else { PATIENCE };
+        let mut access = self.lab.bench().patient_access(patience);
         access.host_keys = HostKeys::AcceptNew;
         access.first_contact = self.lab.first_contact;
         if let Some(password) = self.password {
@@ -179,7 +191,7 @@ impl Provision<'_> {
     pub fn takes(self) -> Verdict<(Provisioned, Duration)> {
         let cluster = self.cluster()?;
         let access = self.access();
-        apply(self.lab, &cluster, &access, &mut |_| {})
+        apply(self.lab, &cluster, self.trial, &access, &mut |_| {})
     }
 
     /// It finds nothing to do.
@@ -425,6 +437,7 @@ fn with_ssd(cluster: &Cluster, master: &Node) -> Verdict<Cluster> {
 fn apply(
     lab: &mut Lab,
     cluster: &Cluster,
+    trial: bool,
     access: &Access,
     watch: &mut (dyn FnMut(&ApplyEvent<'_>) + Send),
 ) -> Verdict<(Provisioned, Duration)> {
@@ -440,7 +453,7 @@ fn apply(
             erase: cluster.master.ssd.as_ref().map(|ssd| ssd.disk.name().to_owned()),
             confirm: &mut |_, _| false,
             program_usb_boot: false,
-            trial: false,
+            trial,
             scope: Scope::default(),
         };
         let began = Instant::now();
