@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use feeder_cluster::{Cluster, Ssd, Worker};
-use feeder_plan::{ApplyEvent, HostPlan, Mode, Report, Step, StepPlan, apply, gather, plan, run};
+use feeder_plan::{
+    ApplyEvent, Change, HostPlan, Mode, Phase, Report, Sign, Step, StepPlan, apply, gather, plan,
+    run,
+};
 use feeder_process::Output;
 use feeder_remote::{
     Host, POWER_OFF, REBOOT, RemoteError, Ssh, Tally, later, wait_until_reachable,
@@ -220,7 +223,7 @@ fn provision_master(
     last_look(&host, blueprint, access, &permits.scope)?;
     if first.changes().any(|(_, change)| change.id.as_str() == ssd_boot::MOVE_TASK) {
         if permits.trial {
-            host = try_ssd(host, &site, access)?;
+            host = try_ssd(host, &site, access, events)?;
             lock.replace(Lock::take(&host, COMMAND)?);
             changed += 1;
         }
@@ -336,9 +339,30 @@ fn program_usb_boot(host: Ssh, site: &Site<'_>, access: &Access) -> Result<Ssh, 
 }
 
 /// One start with the root on the SSD, and back to the card: what the trial wrote is overwritten by the last copy.
-fn try_ssd(host: Ssh, site: &Site<'_>, access: &Access) -> Result<Ssh, ProvisionError> {
+fn try_ssd(
+    host: Ssh,
+    site: &Site<'_>,
+    access: &Access,
+    events: &mut dyn FnMut(ApplyEvent<'_>),
+) -> Result<Ssh, ProvisionError> {
     let Some((ssd, disks)) = ssd_boot::wanted(site) else { return Ok(host) };
-    let script = Script::on_master(site, ssd, disks);
+    let text = format!("one start with the root on {}, and back to the card", ssd.disk.name());
+    let change = Change::elsewhere("ssd-trial", Sign::Change, text);
+    let name = site.cluster.master.name.as_str();
+    let mut tell =
+        |phase| events(ApplyEvent { host: name, step: ssd_boot::NAME, change: &change, phase });
+    tell(Phase::Begin);
+    let tried = once_from_ssd(host, &Script::on_master(site, ssd, disks), site, access);
+    tell(if tried.is_ok() { Phase::Done } else { Phase::Failed });
+    tried
+}
+
+fn once_from_ssd(
+    host: Ssh,
+    script: &Script,
+    site: &Site<'_>,
+    access: &Access,
+) -> Result<Ssh, ProvisionError> {
     let name = || site.cluster.master.name.to_string();
     let runs_here = |host: &Ssh| -> Result<bool, ProvisionError> {
         Ok(host.run(&script.runs_here())?.stdout_text().trim() == "yes")

@@ -48,7 +48,8 @@ pub use feeder_machine::{Io, IoError, IoFault, Times};
 pub use guests::{Fate, Guest, Guests};
 pub use journal::{Journal, Record};
 pub use lab::{
-    BootRecord, Copied, Generations, Lab, Mishap, Moment, Node, Provision, Recording, Secret, When,
+    BootRecord, Copied, Generations, Lab, Mishap, Moment, Node, Provision, Recording, Secret, Took,
+    When,
 };
 pub use mutation::{Mutated, Mutation, Named, Outcome as Noticed, mutate};
 pub use replay::{Manifest, Mismatch, Outcome, ReplayError, Replayed, mismatches};

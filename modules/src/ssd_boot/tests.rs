@@ -370,6 +370,7 @@ fn a_trial_is_one_start_and_leaves_nothing_behind() {
     assert!(went_well(&bench.run(&bench.script.last_move())));
     // Also after a switch that nobody saw come to its end.
     assert!(!bench.card_boots());
+    bench.sh("echo mended >card/etc/mended");
     let output = bench.run(&bench.script.trial());
     assert!(went_well(&output), "{}", said(&output));
     assert!(bench.card_boots() && !bench.ssd_boots());
@@ -383,6 +384,8 @@ fn a_trial_is_one_start_and_leaves_nothing_behind() {
     insta::assert_snapshot!("trial", texts.join("---\n").replace(id.trim(), "DISK-ID"));
     let unit = "etc/systemd/system/sysinit.target.wants/feeder-trial.service";
     assert!(bench.read(unit).contains("sleep 300"));
+    // What was done about a trial that failed is tried in the next one.
+    assert_eq!(bench.read("etc/mended"), "mended\n");
 
     let output = bench.run(&bench.script.last_move());
     assert!(went_well(&output), "{}", said(&output));

@@ -28,6 +28,8 @@ mac     = \"b8:27:eb:6b:02:d3\"
 serial  = \"2c6b02d3\"
 address = \"192.168.10.103\"
 ";
+/// What that worker has in the place of a root of its own.
+const STATE: &str = "task:state-cluster03";
 /// What the old guide does for every worker: a copy of the master's root.
 const OLD_GUIDE: &str = "set -e
 mkdir -p /srv/old/cluster03
@@ -61,10 +63,10 @@ fn bench(lab: &mut Lab) -> Verdict {
 fn measure(lab: &mut Lab) -> Verdict {
     let (mut times, mut round_trips) = (Vec::new(), BTreeMap::new());
     for _ in 0..RUNS {
-        let (done, within) = lab.provision().takes()?;
-        nothing(done.changed)?;
-        times.push(within);
-        round_trips = done.round_trips;
+        let took = lab.provision().takes()?;
+        nothing(took.done.changed)?;
+        times.push(took.within);
+        round_trips = took.done.round_trips;
     }
     let provision_s = middle(times);
     lab.story().note(format!("provision with nothing to do: {provision_s:.2} s"));
@@ -126,15 +128,23 @@ fn with_ansible(lab: &mut Lab) -> Verdict<Ansible> {
 
 fn one_more_worker(lab: &mut Lab) -> Verdict<Worker> {
     let before = used(lab)?;
-    let (_done, within) = lab.provision().with(ONE_MORE).takes()?;
+    let run = lab.provision().with(ONE_MORE).takes()?;
     let bytes = used(lab)?.saturating_sub(before);
-    lab.story().note(format!("one more worker: {:.2} s, {bytes} bytes", within.as_secs_f64()));
+    lab.story().note(format!("one more worker: {:.2} s, {bytes} bytes", run.within.as_secs_f64()));
+    for (resource, took) in &run.each {
+        lab.story().note(format!("{resource}: {:.2} s", took.as_secs_f64()));
+    }
+    let root = run
+        .each
+        .get(STATE)
+        .ok_or_else(|| Failure::scenario(format!("one more worker was made without {STATE}")))?;
 
     let before = used(lab)?;
     let took = lab.master().run_within(COPY, OLD_GUIDE)?;
     let took: u64 = took.trim().parse().or_fail(Class::Harness, "no milliseconds")?;
     Ok(Worker {
-        provision_s: within.as_secs_f64(),
+        provision_s: run.within.as_secs_f64(),
+        root_s: root.as_secs_f64(),
         bytes,
         copy_s: Duration::from_millis(took).as_secs_f64(),
         copy_bytes: used(lab)?.saturating_sub(before),

@@ -47,7 +47,7 @@ pub use self::{
     firmware::BootRecord,
     generations::Generations,
     node::Node,
-    provision::{Copied, Moment, Provision},
+    provision::{Copied, Moment, Provision, Took},
     recording::Recording,
     secrets::Secret,
 };

@@ -1,6 +1,7 @@
 //! `provision` in a scenario: the same library call as on the command line, over SSH through the LAN.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -47,6 +48,17 @@ pub struct Provision<'a> {
     pub(crate) autolock: bool,
     /// The master starts once from its SSD before it moves there.
     pub(crate) trial: bool,
+}
+
+/// A run of `provision`, and how long it took.
+#[derive(Debug)]
+pub struct Took {
+    /// What it did.
+    pub done: Provisioned,
+    /// From no connection to its end.
+    pub within: Duration,
+    /// Each change by its resource, such as `task:state-cluster01`.
+    pub each: BTreeMap<String, Duration>,
 }
 
 /// What a step of `provision` had copied when it ended.
@@ -188,10 +200,18 @@ impl Provision<'_> {
     ///
     /// # Errors
     /// It failed.
-    pub fn takes(self) -> Verdict<(Provisioned, Duration)> {
-        let cluster = self.cluster()?;
-        let access = self.access();
-        apply(self.lab, &cluster, self.trial, &access, &mut |_| {})
+    pub fn takes(self) -> Verdict<Took> {
+        let (cluster, access) = (self.cluster()?, self.access());
+        let (mut began, mut each) = (Instant::now(), BTreeMap::new());
+        let mut watch = |event: &ApplyEvent<'_>| match event.phase {
+            Phase::Begin => began = Instant::now(),
+            Phase::Done => {
+                each.insert(event.change.id.to_string(), began.elapsed());
+            }
+            _ => {}
+        };
+        let (done, within) = apply(self.lab, &cluster, self.trial, &access, &mut watch)?;
+        Ok(Took { done, within, each })
     }
 
     /// It finds nothing to do.

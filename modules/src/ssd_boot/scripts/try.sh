@@ -11,6 +11,8 @@ to_the_beginning
 free_disk
 repair
 mount_both
+# What changed since the copy: whoever has mended something tries that.
+copy_all
 # The boot partition stays the card's: the SSD has none yet.
 awk -v root="PARTUUID=$disk_id-02" -v type="$file_system" '
   !/^[ \t]*#/ && $2 == "/" { print root, "/", type, "defaults,noatime", 0, 1; next }
