@@ -1,6 +1,6 @@
 //! Before the master moves it starts once from its SSD, and comes back by itself whatever that start is like.
 
-use feeder_scenario::{Lab, Moment, Node, Scenario, Steps, Verdict};
+use feeder_scenario::{Lab, Scenario, Steps, Verdict};
 
 use crate::ssd_boot::power_on_beside_ssd;
 
@@ -11,13 +11,11 @@ pub const SSD_TRIAL: Scenario<Lab> = Scenario {
     run: ssd_trial,
 };
 
-/// The system on the SSD comes up, and nobody can log in.
-const WITHOUT_SSH: &str = "set -e
-copy=$(mktemp -d)
-mount \"$(readlink -e /dev/disk/by-id/usb-*-ssd-0:0-part2)\" \"$copy\"
-for unit in ssh.service ssh.socket; do ln -sf /dev/null \"$copy/etc/systemd/system/$unit\"; done
-umount \"$copy\"
-rmdir \"$copy\"";
+/// A system in which nobody can log in when it starts on trial: by a word that only that command line has.
+const WITHOUT_SSH: &str = "mkdir -p /etc/systemd/system/ssh.service.d
+printf '[Unit]\\nConditionKernelCommandLine=!panic=10\\n' >/etc/systemd/system/ssh.service.d/trial.conf
+sync";
+const WITH_SSH: &str = "rm -r /etc/systemd/system/ssh.service.d; sync";
 /// What only a trial has on the card.
 const OF_THE_TRIAL: &str = "cd /boot/firmware && ls tryboot.txt feeder-try.txt 2>/dev/null | wc -l";
 /// Where the system runs from.
@@ -30,8 +28,10 @@ fn ssd_trial(lab: &mut Lab) -> Verdict {
         "nobody can log in on trial: the master comes back from its card, which is told",
         |lab| {
             let words = ["did not start from its SSD on trial", "it came back from its SD card"];
-            let copied = Moment::Done("task:ssd-copy");
-            lab.provision().onto_ssd().on_trial().fails_when(copied, breaks_ssh, &words)?;
+            lab.master().run(WITHOUT_SSH)?;
+            // QEMU 10.0 ends with a fault when a machine that it has resumed restarts itself.
+            lab.master().cut_power()?.power_on()?.until_ssh()?;
+            lab.provision().onto_ssd().on_trial().fails(&words)?;
             let master = lab.master();
             master.until_ssh()?;
             master.says(OF_THE_TRIAL, "0")?;
@@ -41,14 +41,13 @@ fn ssd_trial(lab: &mut Lab) -> Verdict {
         },
     )?;
     lab.step("a trial that goes well, and the move", |lab| {
+        // The copy has it still.
+        lab.master().run(WITH_SSH)?;
+        lab.master().cut_power()?.power_on()?.until_ssh()?;
         lab.provision().onto_ssd().on_trial().applies_changes()?;
         let master = lab.master();
         master.runs_from_ssd()?;
         master.says(OF_THE_TRIAL, "0")
     })?;
     lab.step("provision again", |lab| lab.provision().onto_ssd().finds_nothing_to_do())
-}
-
-fn breaks_ssh(master: &Node) -> Verdict {
-    master.until_ssh()?.run(WITHOUT_SSH).map(drop)
 }
