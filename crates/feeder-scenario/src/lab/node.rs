@@ -31,7 +31,7 @@ use crate::{Class, Failure, Firmware, OrFail, Poll, PowerEnd, Verdict, WaitSpec,
 const BOOT: u64 = 240;
 /// From power, or one MiB of its files, to the next or to a kernel, in vCPU seconds of it and the master: a thousand packets, while
 /// the master may serve other nodes, too. The firmware gives up by itself.
-const FIRMWARE: u64 = 60;
+const FIRMWARE: u64 = 120;
 /// One command in a shell.
 const COMMAND: u64 = 120;
 /// From one look at something that has yet to come to the next.
