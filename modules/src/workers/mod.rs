@@ -203,11 +203,17 @@ mod tests {
         });
     }
 
+    /// Applies a task by itself; how many changes that were.
+    fn changed(host: &dyn feeder_remote::Host, task: Task) -> usize {
+        let step = [Step::new(NAME).with(task)];
+        let report = feeder_plan::run(host, &step, feeder_plan::Mode::Apply, &mut |_| {});
+        report.map_err(|error| error.to_string()).expect("it runs").changed()
+    }
+
     #[test]
     fn a_state_image_grows_and_never_shrinks() {
         use std::os::unix::fs::MetadataExt;
 
-        use feeder_plan::{Mode, run};
         use feeder_remote::Host;
 
         let guard = tempfile::tempdir().expect("a folder");
@@ -216,16 +222,14 @@ mod tests {
         let host = feeder_remote::Local::new("cluster00").env("FEEDER_RUN", dir.join("run"));
         let sized = |size: &str| {
             let text = crate::part::tests::LAB.replace("8GiB", size);
-            let changed = std::cell::Cell::new(0);
+            let changes = std::cell::Cell::new(0);
             with_cluster(&text, |site| {
                 let site = Site { layout: &layout, ..*site };
                 let worker = &site.cluster.workers[0];
                 let state = layout.state(worker);
                 fs_err::create_dir_all(layout.host_key(worker).parent().expect("a folder"))
                     .expect("a folder");
-                let step = || [Step::new(NAME).with(enrolment(&site, worker))];
-                let report = run(&host, &step(), Mode::Apply, &mut |_| {});
-                changed.set(report.map_err(|error| error.to_string()).expect("it runs").changed());
+                changes.set(changed(&host, enrolment(&site, worker)));
                 let image = fs_err::metadata(state.join("state.img")).expect("an image");
                 assert_eq!(image.len(), worker.state_size.as_bytes());
                 let takes = image.blocks() * 512;
@@ -237,7 +241,7 @@ mod tests {
                 );
                 host.run(&grown).expect("its file system grows");
             });
-            changed.get()
+            changes.get()
         };
         assert_eq!((sized("8GiB"), sized("8GiB"), sized("9GiB"), sized("9GiB")), (1, 0, 1, 0));
         with_site(|site| {
@@ -254,8 +258,6 @@ mod tests {
 
     #[test]
     fn a_boot_tree_links_what_its_generation_has_and_nothing_else() {
-        use feeder_plan::{Mode, run};
-
         let guard = tempfile::tempdir().expect("a folder");
         let dir = camino::Utf8Path::from_path(guard.path()).expect("UTF-8");
         let layout = crate::Layout::at(dir.join("srv"));
@@ -279,12 +281,10 @@ mod tests {
                 fs_err::write(file, "").expect("a file");
             }
             fs_err::os::unix::fs::symlink("/none", tree.join("overlays")).expect("a link");
-            let changed = || {
-                let step = [Step::new(NAME).with(boot_tree(&site, worker))];
-                let report = run(&host, &step, Mode::Apply, &mut |_| {});
-                report.map_err(|error| error.to_string()).expect("it runs").changed()
+            let twice = || {
+                (changed(&host, boot_tree(&site, worker)), changed(&host, boot_tree(&site, worker)))
             };
-            assert_eq!((changed(), changed()), (1, 0));
+            assert_eq!(twice(), (1, 0));
             let mut names: Vec<String> = fs_err::read_dir(&tree)
                 .expect("a folder")
                 .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
@@ -300,9 +300,9 @@ mod tests {
             }
             // Each kind of what may be wrong is seen.
             fs_err::write(tree.join("more"), "").expect("a file");
-            assert_eq!((changed(), changed()), (1, 0));
+            assert_eq!(twice(), (1, 0));
             fs_err::remove_file(tree.join("overlays")).expect("it was there");
-            assert_eq!((changed(), changed()), (1, 0));
+            assert_eq!(twice(), (1, 0));
         });
     }
 
