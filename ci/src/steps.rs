@@ -181,6 +181,11 @@ pub fn steps(extent: Extent, tested: Tested) -> Vec<Step> {
                 "generations",
             ),
             (
+                "own-root",
+                "a worker boots from a root of its own, and shares one again",
+                "root-copy",
+            ),
+            (
                 "takeover",
                 "a master under NetworkManager is taken over without being lost",
                 "network-manager",
@@ -247,6 +252,7 @@ mod tests {
                 "swarm",
                 "membership",
                 "generation",
+                "own-root",
                 "takeover",
                 "imager",
                 "soak",

@@ -184,8 +184,10 @@ impl<'a> Master<'a> {
     /// There is no such generation, or the master could not be changed.
     pub fn assign(&self, workers: &[&str], number: u32) -> Result<(), ProvisionError> {
         let site = self.booting(number)?;
-        let mut steps = vec![nfs::exported(&site)];
-        let workers = workers.iter().filter_map(|name| self.cluster.worker(name));
+        let workers = || workers.iter().filter_map(|name| self.cluster.worker(name));
+        let mut steps: Vec<Step> = workers::copies(&site, workers()).into_iter().collect();
+        steps.push(nfs::exported(&site));
+        let workers = workers();
         steps.extend(workers.map(|worker| workers::boots(&site, worker)));
         Ok(self.apply(&steps, &mut |_| {})?)
     }

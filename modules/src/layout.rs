@@ -71,6 +71,19 @@ impl Layout {
         self.tftp().join(name.unwrap_or_else(|| worker.mac.dashed()))
     }
 
+    /// The folders of all workers' own copies.
+    #[must_use]
+    pub fn copies(&self) -> Utf8PathBuf {
+        self.base.join("copies")
+    }
+
+    /// A worker's own copy of the root file system of a generation.
+    #[must_use]
+    pub fn copy_root(&self, worker: &Worker, number: u32) -> Utf8PathBuf {
+        let generations = self.copies().join(worker.name.as_str()).join("generations");
+        generations.join(number.to_string()).join("root")
+    }
+
     /// The folders of all workers' states.
     #[must_use]
     pub fn states(&self) -> Utf8PathBuf {

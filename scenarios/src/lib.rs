@@ -10,6 +10,7 @@ mod network_manager;
 mod provision;
 mod provision_faults;
 mod raspberry_pi_os;
+mod root_copy;
 mod sabotage;
 mod ssd_boot;
 mod ssd_crash;
@@ -27,6 +28,7 @@ pub static SCENARIOS: &[Scenario<Lab>] = &[
     provision::PROVISION,
     provision_faults::PROVISION_FAULTS,
     generations::GENERATIONS,
+    root_copy::ROOT_COPY,
     network_manager::NETWORK_MANAGER,
     raspberry_pi_os::RASPBERRY_PI_OS,
     swarm::SWARM,

@@ -18,7 +18,7 @@ use crate::value::{
 };
 use crate::{
     Availability, Board, ByteSize, Cluster, DhcpMode, DiskId, Docker, FileSystem, Journal, MacAddr,
-    Master, Network, NodeLabel, NodeName, Parsed, PasswordLogin, Registry, SdCard, SecretRef,
+    Master, Network, NodeLabel, NodeName, Parsed, PasswordLogin, Registry, Root, SdCard, SecretRef,
     Serial, Share, Ssd, Sudo, Swarm, System, Worker, rules, schema,
 };
 
@@ -95,6 +95,7 @@ pub(crate) struct DraftWorker {
     pub(crate) serial: Option<Spanned<Serial>>,
     pub(crate) address: Option<Spanned<Ipv4Addr>>,
     pub(crate) board: Option<Spanned<Board>>,
+    pub(crate) root: Option<Spanned<Root>>,
     pub(crate) state: Option<Spanned<ByteSize>>,
     pub(crate) labels: Option<Vec<Spanned<NodeLabel>>>,
 }
@@ -200,6 +201,7 @@ fn worker(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> DraftWorker {
         serial: fields.text("serial", str::parse, problems),
         address: fields.text("address", address, problems),
         board: fields.text("board", str::parse, problems),
+        root: fields.text("root", str::parse, problems),
         state: fields.text(
             "state",
             |text| text.parse().and_then(ByteSize::of_state_image),
@@ -328,6 +330,7 @@ impl DraftWorker {
             serial: self.serial.map(Spanned::into_inner),
             address: self.address?.into_inner(),
             board: self.board?.into_inner(),
+            root: self.root?.into_inner(),
             state_size: self.state?.into_inner(),
             labels: plain(self.labels),
         })

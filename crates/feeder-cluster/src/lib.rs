@@ -35,7 +35,7 @@ pub use settings::{Setting, Settings, variable};
 pub use start::Start;
 pub use value::{
     Availability, Board, ByteSize, DhcpMode, DiskId, FileSystem, Invalid, Journal, MacAddr,
-    NodeLabel, NodeName, PasswordLogin, SdCard, SecretRef, Serial, Sudo,
+    NodeLabel, NodeName, PasswordLogin, Root, SdCard, SecretRef, Serial, Sudo,
 };
 
 use camino::Utf8Path;

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     Availability, Board, ByteSize, DhcpMode, DiskId, FileSystem, Journal, MacAddr, NodeLabel,
-    NodeName, PasswordLogin, SdCard, SecretRef, Serial, Sudo,
+    NodeName, PasswordLogin, Root, SdCard, SecretRef, Serial, Sudo,
 };
 
 /// A whole cluster. Names, MAC addresses, serials and addresses are each unique in it.
@@ -182,6 +182,8 @@ pub struct Worker {
     pub address: Ipv4Addr,
     /// Its model.
     pub board: Board,
+    /// What it has as its root.
+    pub root: Root,
     /// The size of the image that holds what it writes.
     #[serde(rename = "state")]
     pub state_size: ByteSize,

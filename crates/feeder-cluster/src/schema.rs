@@ -3,7 +3,7 @@
 //! The reader refuses what is not listed here and takes presence and defaults from here; the page for people and the JSON Schema for
 //! editors are made from it ([`crate::describe`]).
 
-use crate::{Availability, Board, DhcpMode, FileSystem, Journal, SdCard, Sudo};
+use crate::{Availability, Board, DhcpMode, FileSystem, Journal, Root, SdCard, Sudo};
 
 /// A table of the file.
 #[derive(Debug, Clone, Copy)]
@@ -320,6 +320,16 @@ pub const WORKER: Section = Section {
              firmware asks for its files under this name first, which is the safe way to tell workers apart. Of the \
              eight, the last six are those of the MAC address on these boards (a warning when they are not); the first \
              two cannot be known without looking. Without it, the worker is recognised by its MAC address.",
+        ),
+        text(
+            "root",
+            Default("shared"),
+            OneOf(&[Root::Shared.as_str(), Root::Copy.as_str()]),
+            r#""shared""#,
+            "what its root is. `shared`: that of the generation, the same for all workers, over which what the worker writes is \
+             laid; one more worker takes less than 1 MiB. `copy`: a full copy of it on the master, which the worker alone mounts \
+             and changes; it takes as much room as a generation, and every generation that the worker boots begins with a fresh copy. \
+             Counts from the worker's next start on.",
         ),
         text(
             "state",

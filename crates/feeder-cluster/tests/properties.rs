@@ -10,8 +10,8 @@ use std::str::FromStr;
 use feeder_cluster::schema::SECTIONS;
 use feeder_cluster::{
     Availability, Board, ByteSize, Cluster, DhcpMode, Docker, FileSystem, Ipv4Net, MacAddr, Master,
-    Network, NodeLabel, NodeName, PasswordLogin, SdCard, SecretRef, Serial, Settings, Severity,
-    Ssd, Sudo, Swarm, System, Worker, parse, parse_with, variable,
+    Network, NodeLabel, NodeName, PasswordLogin, Root, SdCard, SecretRef, Serial, Settings,
+    Severity, Ssd, Sudo, Swarm, System, Worker, parse, parse_with, variable,
 };
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -51,7 +51,10 @@ fn cluster() -> impl Strategy<Value = Cluster> {
             prop::collection::btree_set(node_name(), count),
             prop::collection::btree_set(mac(), count),
             prop::collection::btree_set(serial(), count),
-            prop::collection::vec((any::<bool>(), select(&Board::ALL[..]), state_size()), count),
+            prop::collection::vec(
+                (any::<bool>(), select(&Board::ALL[..]), select(&Root::ALL[..]), state_size()),
+                count,
+            ),
         )
     };
     let parts = places.prop_flat_map(move |places| {
@@ -98,18 +101,18 @@ fn cluster() -> impl Strategy<Value = Cluster> {
             };
             let numbers = macs.into_iter().zip(serials).zip(rest);
             let workers = names.zip(places.iter().skip(2)).zip(numbers);
-            let workers =
-                workers.map(|((name, place), ((mac, serial), (known, board, state_size)))| {
-                    Worker {
-                        name,
-                        mac,
-                        serial: known.then_some(serial),
-                        address: address(*place),
-                        board,
-                        state_size,
-                        labels: labels.clone(),
-                    }
-                });
+            let workers = workers.map(
+                |((name, place), ((mac, serial), (known, board, root, state_size)))| Worker {
+                    name,
+                    mac,
+                    serial: known.then_some(serial),
+                    address: address(*place),
+                    board,
+                    root,
+                    state_size,
+                    labels: labels.clone(),
+                },
+            );
             let workers = workers.collect();
             Cluster {
                 name,
@@ -198,10 +201,10 @@ fn written(cluster: &Cluster) -> String {
         )
         .unwrap();
     }
-    for Worker { name, mac, serial, address, board, state_size, labels } in &cluster.workers {
+    for Worker { name, mac, serial, address, board, root, state_size, labels } in &cluster.workers {
         write!(
             text,
-            "[[worker]]\nname = \"{name}\"\nmac = \"{mac}\"\naddress = \"{address}\"\nboard = \"{board}\"\nstate = \"{state_size}\"\n"
+            "[[worker]]\nname = \"{name}\"\nmac = \"{mac}\"\naddress = \"{address}\"\nboard = \"{board}\"\nroot = \"{root}\"\nstate = \"{state_size}\"\n"
         )
         .unwrap();
         if let Some(serial) = serial {

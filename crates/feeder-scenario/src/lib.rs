@@ -40,7 +40,7 @@ mod wire;
 pub use clock::{Clock, Reading, RunClock};
 pub use event::{Change, Event, Firmware, PowerEnd, Role, UnitState};
 pub use explain::{Difference, Explained, Explanation, Kind, Recorded, explain, first_difference};
-pub use feeder_cluster::Cluster;
+pub use feeder_cluster::{Cluster, Root};
 pub use feeder_lan::{
     Direction, Fault, FaultId, FaultKind, Probability, RogueDhcpConfig, Service, Traffic,
 };

@@ -45,6 +45,8 @@ pub struct Generations {
     pub all: Vec<Generation>,
     /// The numbers of those that were active, the last one the one that is.
     pub history: Vec<u32>,
+    /// By worker, the numbers of those of which it has a copy of its own.
+    pub copies: BTreeMap<String, Vec<u32>>,
 }
 
 /// What workers are to boot.
@@ -82,7 +84,11 @@ impl Generations {
         all.sort_by_key(|generation| generation.number);
         let history = fact("generations.active").unwrap_or_default();
         let history = history.split_whitespace().filter_map(|number| number.parse().ok()).collect();
-        Self { all, history }
+        let copies = facts.iter().filter_map(|(key, numbers)| {
+            let worker = key.strip_prefix("copies.")?.to_owned();
+            Some((worker, numbers.split_whitespace().filter_map(|it| it.parse().ok()).collect()))
+        });
+        Self { copies: copies.collect(), all, history }
     }
 
     /// The generation of that number, when it is complete.
@@ -172,13 +178,15 @@ mod tests {
         let catalog = catalog(
             "generation.10=complete 6.12.47+rpt-rpi-v8\ngeneration.10.key=0123456789ab\ngeneration.10.nfs-root=built-in\n\
              generation.10.origin=upgrade of 9\ngeneration.10.created=2026-01-31T12:00:00Z\n\
-             generation.9=complete 6.12.47+rpt-rpi-v8\ngeneration.2=broken \ngenerations.active=2 9 10 9\nkernel=6.1\n",
+             generation.9=complete 6.12.47+rpt-rpi-v8\ngeneration.2=broken \ngenerations.active=2 9 10 9\nkernel=6.1\n\
+             copies.cluster01=9 10 \n",
         );
         let numbers: Vec<u32> = catalog.all.iter().map(|generation| generation.number).collect();
         assert_eq!(numbers, [2, 9, 10]);
         assert_eq!(catalog.active().map(|it| it.number), Some(9));
         assert_eq!(catalog.previous().map(|it| it.number), Some(10));
         assert_eq!(catalog.next_number(), 11);
+        assert_eq!(catalog.copies, BTreeMap::from([("cluster01".to_owned(), vec![9, 10])]));
         insta::assert_debug_snapshot!("generation", catalog.newest());
     }
 

@@ -75,6 +75,8 @@ pub enum Source {
 pub(crate) struct Script {
     /// The folder of generations.
     pub(crate) generations: String,
+    /// The folder of workers' own copies of them.
+    pub(crate) copies: String,
     /// The root of what TFTP serves.
     pub(crate) tftp: String,
     /// What the mount daemon remembers.
@@ -116,6 +118,7 @@ impl Script {
     pub(crate) fn asking(layout: &Layout) -> Self {
         Self {
             generations: layout.generations().into_string(),
+            copies: layout.copies().into_string(),
             tftp: layout.tftp().into_string(),
             rmtab: "/var/lib/nfs/rmtab".into(),
             system: String::new(),
@@ -132,6 +135,7 @@ impl Script {
         let active = format!("{}/active", self.generations);
         let shared = [
             ("generations", self.generations.as_str()),
+            ("copies", &self.copies),
             ("active", &active),
             ("kernel", KERNEL),
             ("initramfs", INITRAMFS),

@@ -257,6 +257,23 @@ fn the_way_back_is_what_was_active_before() {
 }
 
 #[test]
+fn copies_that_workers_have_go_with_their_generation() {
+    let bench = Bench::new("bookworm");
+    for number in [1, 2] {
+        bench.clone(number).expect("it is cloned");
+    }
+    let own = bench.layout.copies().join("cluster01/generations");
+    bench.told(&format!("mkdir -p {own}/1/root {own}/2/root {own}/.3.partial/root"));
+    assert_eq!(bench.catalog().copies, [("cluster01".to_owned(), vec![1, 2])].into());
+    bench.told(&bench.script.remove(&[1]));
+    assert_eq!(bench.catalog().copies, [("cluster01".to_owned(), vec![2])].into());
+    bench.told(&bench.script.sweep());
+    assert_eq!(bench.told(&format!("ls -A {own}")), "2\n");
+    bench.told(&bench.script.remove(&[2]));
+    assert_eq!(bench.catalog().copies, [("cluster01".to_owned(), vec![])].into());
+}
+
+#[test]
 fn an_upgrade_is_made_in_a_copy_with_its_kernel_and_without_what_hooks_leave() {
     let bench = Bench::new("trixie");
     bench.clone(1).expect("it is cloned");
@@ -314,14 +331,18 @@ fn an_upgrade_that_fails_leaves_nothing() {
 fn the_master_tells_who_may_run_from_what() {
     let bench = Bench::new("trixie");
     bench.clone(1).expect("it is cloned");
-    let generations = bench.layout.generations();
+    let (generations, copies) = (bench.layout.generations(), bench.layout.copies());
     bench.told(&format!(
         "mkdir -p srv/feeder/tftp/9f404536 srv/feeder/tftp/other
          ln -s {generations}/1/boot/kernel8.img srv/feeder/tftp/9f404536/
-         printf '%s\\n' 192.168.10.101:{generations}/1/root:0x00000002 192.168.10.101:/srv/feeder/state/cluster01:0x1 >rmtab"
+         printf '%s\\n' 192.168.10.101:{generations}/1/root:0x00000002 192.168.10.101:/srv/feeder/state/cluster01:0x1 \
+           192.168.10.102:{copies}/cluster02/generations/1/root:0x1 >rmtab"
     ));
     let told = bench.told(&bench.script.uses());
-    assert_eq!(told, "tree 9f404536 1\nmounted 192.168.10.101 1\nconnected 192.168.10.101\n");
+    assert_eq!(
+        told,
+        "tree 9f404536 1\nmounted 192.168.10.101 1\nmounted 192.168.10.102 1\nconnected 192.168.10.101\n"
+    );
 }
 
 #[test]

@@ -9,7 +9,12 @@
 #   upper   an ext4 image of this worker alone: a file on the master's NFS,
 #           loop-mounted, because overlayfs refuses NFS as its upper layer
 #
+# With feeder.root=copy that root is a copy that this worker alone has, and
+# which it may write to. Nothing is put over it; the image then only holds
+# what cannot lie on NFS.
+#
 # On the kernel command line:
+#   feeder.root=copy              as above; anything else is as without it
 #   feeder.state=SERVER:/EXPORT   the folder of this worker's state
 #   feeder.node=NAME              for messages
 #
@@ -41,9 +46,11 @@ mounted /run || mount -t tmpfs -o mode=0755,nosuid,nodev tmpfs /run
 
 node=worker
 state=
+kind=shared
 for word in $(cat /proc/cmdline); do
   case $word in
     feeder.node=*) node=${word#*=} ;;
+    feeder.root=*) kind=${word#*=} ;;
     feeder.state=*) state=${word#*=} ;;
   esac
 done
@@ -60,51 +67,68 @@ while [ ! -d "/usr/lib/modules/$(uname -r)" ]; do
   echo b >/proc/sysrq-trigger
 done
 
-# Everything of ours hangs below one tmpfs, which stays behind under the new root.
-attempt "make room for mounts" mount -t tmpfs -o mode=0700 tmpfs /mnt
-mkdir /mnt/state /mnt/disk /mnt/root
+if [ "$kind" = copy ]; then
+  at=/run/feeder
+  root=
+  mkdir -m 0700 "$at"
+  attempt "write to its root" mount -o remount,rw /
+else
+  # Everything of ours hangs below one tmpfs, which stays behind under the new root.
+  at=/mnt
+  root=/mnt/root
+  attempt "make room for mounts" mount -t tmpfs -o mode=0700 tmpfs /mnt
+  mkdir "$root"
+fi
+mkdir "$at/state" "$at/disk"
 
 modprobe -q overlay
 modprobe -q loop
 modprobe -q ext4
 
 # nolock: the image has one user, this worker, and no lock daemon runs yet.
-attempt "mount its state $state" mount -t nfs -o vers=3,proto=tcp,nolock,hard,noatime "$state" /mnt/state
+attempt "mount its state $state" mount -t nfs -o vers=3,proto=tcp,nolock,hard,noatime "$state" $at/state
 
 # A Pi's clock stands still without power, and certificates are not valid in the past. A file that is touched over NFS
 # gets the time of the server: the master's, which is right enough until a time server has been asked.
-if touch /mnt/state/.clock && now=$(stat -c %Y /mnt/state/.clock) && [ "$now" -gt "$(date +%s)" ]; then
+if touch $at/state/.clock && now=$(stat -c %Y $at/state/.clock) && [ "$now" -gt "$(date +%s)" ]; then
   date -s "@$now" >/dev/null
 fi
 
 # Power is cut, not shut down, more often than not: the journal is replayed and
 # small damage repaired before anything is mounted. 0 clean, 1 and 2 repaired.
 fsck() {
-  e2fsck -p /mnt/state/state.img
+  e2fsck -p $at/state/state.img
   [ $? -le 2 ]
 }
 attempt "repair its state image" fsck
-attempt "mount its state image" mount -t ext4 -o loop,noatime /mnt/state/state.img /mnt/disk
+attempt "mount its state image" mount -t ext4 -o loop,noatime $at/state/state.img $at/disk
 
 # An image that `state` in cluster.toml has made larger holds a file system of the old size. That grows while it is mounted: a power
 # cut on the way leaves one size or the other. One that does not grow is no reason not to start.
-grow() { resize2fs "$(awk '$2 == "/mnt/disk" { print $1 }' /proc/mounts)"; }
+grow() { resize2fs "$(awk -v at="$at/disk" '$2 == at { print $1 }' /proc/mounts)"; }
 words=$(grow 2>&1) || say "$node: its state image does not grow: $(echo "$words" | tr '\n' ' ')"
 
-mkdir -p /mnt/disk/upper /mnt/disk/work
-attempt "stack its root" mount -t overlay -o "lowerdir=/,upperdir=/mnt/disk/upper,workdir=/mnt/disk/work" overlay /mnt/root
+if [ "$kind" != copy ]; then
+  mkdir -p $at/disk/upper $at/disk/work
+  attempt "stack its root" mount -t overlay -o "lowerdir=/,upperdir=$at/disk/upper,workdir=$at/disk/work" overlay $root
+fi
 
 # Who this worker is (host keys, machine-id, names) is decided by the master,
 # at every boot, so that a lost state image does not change it.
-attempt "take its identity" cp -a /mnt/state/identity/. /mnt/root/
+attempt "take its identity" cp -a $at/state/identity/. $root/
 
 # Overlays cannot be stacked on an overlay as Docker stacks them: what it keeps lies on the image itself, beside the root's.
-if [ -x /mnt/root/usr/sbin/dockerd ]; then
+if [ -x $root/usr/sbin/dockerd ]; then
   for store in docker containerd; do
-    mkdir -p "/mnt/disk/$store" "/mnt/root/var/lib/$store"
-    attempt "give $store its store" mount --bind "/mnt/disk/$store" "/mnt/root/var/lib/$store"
+    mkdir -p "$at/disk/$store" "$root/var/lib/$store"
+    attempt "give $store its store" mount --bind "$at/disk/$store" "$root/var/lib/$store"
   done
 fi
 
-say "$node: root is an overlay over $(awk '$2 == "/" { source = $1 } END { print source }' /proc/mounts); starting the system"
-exec switch_root /mnt/root /sbin/init
+source=$(awk '$2 == "/" { source = $1 } END { print source }' /proc/mounts)
+if [ "$kind" = copy ]; then
+  say "$node: root is its own copy at $source; starting the system"
+  exec /sbin/init
+fi
+say "$node: root is an overlay over $source; starting the system"
+exec switch_root $root /sbin/init

@@ -1,9 +1,12 @@
 //! What workers mount, and nothing more.
 
+use std::collections::BTreeSet;
+
+use feeder_cluster::{Root, Worker};
 use feeder_plan::{Directory, File, Notify, Step, Unit};
 use minijinja::context;
 
-use crate::{Part, Site, template::render};
+use crate::{Part, Site, template::render, workers};
 
 pub(crate) const NAME: &str = "nfs";
 
@@ -28,7 +31,10 @@ fn exports(site: &Site<'_>) -> String {
         .cluster
         .workers
         .iter()
-        .map(|worker| context! { state => site.layout.state(worker).into_string(), address => worker.address.to_string() })
+        .map(|worker| {
+            let copies = copies(site, worker);
+            context! { copies, state => site.layout.state(worker).into_string(), address => worker.address.to_string() }
+        })
         .collect();
     let addresses: Vec<String> =
         site.cluster.workers.iter().map(|worker| worker.address.to_string()).collect();
@@ -42,6 +48,17 @@ fn exports(site: &Site<'_>) -> String {
         exported.map(|number| context! { path => root(number), addresses => &addresses }).collect()
     };
     render(include_str!("exports.j2"), &context! { generations, share, workers })
+}
+
+/// The own copies of a worker: those that it has, whatever it boots next, and the one that it is to boot.
+fn copies(site: &Site<'_>, worker: &Worker) -> Vec<String> {
+    let had = site.survey.generations.copies.get(worker.name.as_str());
+    let mut numbers: BTreeSet<u32> = had.into_iter().flatten().copied().collect();
+    if worker.root == Root::Copy {
+        numbers.insert(site.boots.number);
+    }
+    let root = |number| site.layout.copy_root(worker, number).into_string();
+    numbers.into_iter().map(root).collect()
 }
 
 fn export_again() -> Notify {
@@ -58,6 +75,9 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
         .title("exports")
         .with(Directory::new(site.layout.base().join("state")).mode(0o711))
         .after(crate::generation::NAME);
+    if site.cluster.workers.iter().any(|worker| worker.root == Root::Copy) {
+        step = step.after(workers::COPIES);
+    }
     if site.cluster.share.is_some() {
         step = step.after(crate::share::NAME);
     }
@@ -91,6 +111,21 @@ mod tests {
             for line in text.lines().filter(|line| line.starts_with('/')) {
                 assert!(!line.contains('*') && !line.contains("192.168.10.0"), "{line}");
             }
+        });
+    }
+
+    #[test]
+    fn a_copy_is_for_its_worker_alone_and_stays_while_it_is_there() {
+        let text = crate::part::tests::LAB.replacen("[[worker]]", "[[worker]]\nroot = \"copy\"", 1);
+        crate::part::tests::with_cluster(&text, |site| {
+            let mut survey = site.survey.clone();
+            survey.generations.copies.insert("cluster02".to_owned(), vec![7]);
+            let text = exports(&Site { survey: &survey, ..*site });
+            let copies: Vec<_> = text.lines().filter(|line| line.contains("/copies/")).collect();
+            insta::assert_snapshot!(copies.join("\n"), @r"
+            /srv/feeder/copies/cluster01/generations/1/root 192.168.10.101(rw,sync,subtree_check,no_root_squash)
+            /srv/feeder/copies/cluster02/generations/7/root 192.168.10.102(rw,sync,subtree_check,no_root_squash)
+            ");
         });
     }
 }

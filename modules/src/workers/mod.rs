@@ -1,6 +1,7 @@
 //! What each worker has of its own: state, identity, boot tree.
 
-use feeder_cluster::Worker;
+use camino::Utf8Path;
+use feeder_cluster::{Root, Worker};
 use feeder_plan::{Directory, File, Step, Task};
 use minijinja::context;
 use sha2::{Digest, Sha256};
@@ -12,6 +13,8 @@ use crate::{
 };
 
 pub(crate) const NAME: &str = "workers";
+/// The step that comes before what is exported.
+pub(crate) const COPIES: &str = "workers-copies";
 
 /// The one line of a worker's `cmdline.txt`.
 ///
@@ -20,13 +23,17 @@ pub(crate) const NAME: &str = "workers";
 fn command_line(site: &Site<'_>, worker: &Worker) -> String {
     let (cluster, layout) = (site.cluster, site.layout);
     let (name, master) = (&worker.name, cluster.master.address);
-    let words = [
+    let (root, access) = match worker.root {
+        Root::Shared => (layout.generation_root(site.boots.number), "ro"),
+        Root::Copy => (layout.copy_root(worker, site.boots.number), "rw"),
+    };
+    let mut words = vec![
         // The last one is /dev/console: a worker has no screen, and what its first processes say must reach the serial line.
         "console=tty1".to_owned(),
         "console=serial0,115200".to_owned(),
         "root=/dev/nfs".to_owned(),
-        format!("nfsroot={master}:{},vers=3,tcp,nolock", layout.generation_root(site.boots.number)),
-        "ro".to_owned(),
+        format!("nfsroot={master}:{root},vers=3,tcp,nolock"),
+        access.to_owned(),
         format!(
             "ip={}:{master}:{}:{}:{name}:eth0:off",
             worker.address,
@@ -44,6 +51,9 @@ fn command_line(site: &Site<'_>, worker: &Worker) -> String {
         format!("feeder.node={name}"),
         format!("feeder.state={master}:{}", layout.state(worker)),
     ];
+    if worker.root == Root::Copy {
+        words.push("feeder.root=copy".to_owned());
+    }
     words.join(" ") + "\n"
 }
 
@@ -130,6 +140,37 @@ fn boot_tree(site: &Site<'_>, worker: &Worker) -> Task {
         .apply(render(include_str!("boot-tree.sh.j2"), &values))
 }
 
+/// The copies that workers of the site boot, as far as any of `workers` has one of its own: before they are exported.
+pub(crate) fn copies<'w>(
+    site: &Site<'_>,
+    workers: impl Iterator<Item = &'w Worker>,
+) -> Option<Step> {
+    let number = site.boots.number;
+    let copy = |worker: &Worker| {
+        let (name, copy) = (&worker.name, site.layout.copy_root(worker, number));
+        let values = context! {
+            name => name.as_str(),
+            generation => number,
+            from => site.layout.generation_root(number).as_str(),
+            generations => copy.ancestors().nth(2).map(Utf8Path::as_str),
+        };
+        Task::new(
+            format!("copy-{name}"),
+            format!("worker {name}: its own copy of generation {number}"),
+        )
+        .probe(format!("[ ! -d {copy} ] && echo absent || echo present"))
+        .apply(render(include_str!("copy.sh.j2"), &values))
+    };
+    let tasks: Vec<Task> = workers.filter(|worker| worker.root == Root::Copy).map(copy).collect();
+    (!tasks.is_empty()).then(|| {
+        Step::new(NAME)
+            .named(COPIES)
+            .title("own copies")
+            .with(Directory::new(site.layout.copies()).mode(0o711))
+            .with_all(tasks)
+    })
+}
+
 /// Has a worker boot the generation of the site: what its firmware finds, by name.
 pub(crate) fn boots(site: &Site<'_>, worker: &Worker) -> Step {
     let tree = site.layout.boot_tree(worker);
@@ -172,6 +213,8 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
         all = all.after(&one.name);
     }
     steps.push(all);
+    let copies = copies(site, site.cluster.workers.iter());
+    steps.extend(copies.map(|step| step.after(crate::generation::NAME)));
     Part { steps, ..Part::default() }
 }
 
@@ -303,6 +346,77 @@ mod tests {
             assert_eq!(twice(), (1, 0));
             fs_err::remove_file(tree.join("overlays")).expect("it was there");
             assert_eq!(twice(), (1, 0));
+        });
+    }
+
+    /// The lab, whose first worker has a root of its own.
+    fn with_a_copy(of: impl FnOnce(&Site<'_>)) {
+        let text = crate::part::tests::LAB.replacen("[[worker]]", "[[worker]]\nroot = \"copy\"", 1);
+        with_cluster(&text, of);
+    }
+
+    #[test]
+    fn a_worker_with_a_root_of_its_own_mounts_and_changes_it() {
+        with_a_copy(|site| {
+            let line = command_line(site, &site.cluster.workers[0]);
+            for word in [
+                "nfsroot=192.168.10.100:/srv/feeder/copies/cluster01/generations/1/root,vers=3,tcp,nolock",
+                "rw",
+                "feeder.root=copy",
+            ] {
+                assert!(line.split_whitespace().any(|it| it == word), "{word}: {line}");
+            }
+            let other = command_line(site, &site.cluster.workers[1]);
+            assert!(!other.contains("copies") && !other.contains("feeder.root"), "{other}");
+        });
+    }
+
+    #[test]
+    fn a_copy_is_made_once_for_each_generation_and_stays_as_the_worker_leaves_it() {
+        let guard = tempfile::tempdir().expect("a folder");
+        let dir = camino::Utf8Path::from_path(guard.path()).expect("UTF-8");
+        let layout = crate::Layout::at(dir.join("srv"));
+        let host = feeder_remote::Local::new("cluster00").env("FEEDER_RUN", dir.join("run"));
+        with_a_copy(|site| {
+            let copied = |number: u32| {
+                let site =
+                    Site { layout: &layout, ..site.booting(crate::Boots { number, ..site.boots }) };
+                let step = copies(&site, site.cluster.workers.iter()).expect("one has a copy");
+                let report =
+                    feeder_plan::run(&host, &[step], feeder_plan::Mode::Apply, &mut |_| {});
+                report.map_err(|error| error.to_string()).map(|report| report.changed())
+            };
+            for number in [1, 2] {
+                let root = layout.generation_root(number);
+                fs_err::create_dir_all(root.join("etc")).expect("a folder");
+                fs_err::write(root.join("etc/issue"), format!("{number}")).expect("a file");
+            }
+            let own = |number: u32| layout.copy_root(&site.cluster.workers[0], number);
+            // The folder and the copy.
+            assert_eq!(copied(1), Ok(2));
+            fs_err::write(own(1).join("etc/issue"), "changed").expect("a file");
+            // What a run that was cut off has left.
+            fs_err::create_dir_all(
+                own(2).parent().expect("a folder").with_file_name(".2.partial/root/old"),
+            )
+            .expect("a folder");
+            assert_eq!((copied(1), copied(2), copied(2), copied(1)), (Ok(0), Ok(1), Ok(0), Ok(0)));
+            let read = |path: camino::Utf8PathBuf| fs_err::read_to_string(path).expect("a file");
+            assert_eq!(read(own(1).join("etc/issue")), "changed");
+            assert_eq!(read(own(2).join("etc/issue")), "2");
+            assert!(!own(2).join("old").exists());
+            assert_eq!(read(layout.generation_root(1).join("etc/issue")), "1");
+            // Half a copy is none, and takes no room.
+            let said = copied(3).expect_err("there is no such generation");
+            assert!(said.contains("own copy of generation 3"), "{said}");
+            let names = |path: &camino::Utf8Path| {
+                let entries = fs_err::read_dir(path).expect("a folder");
+                let mut names: Vec<_> =
+                    entries.map(|entry| entry.expect("an entry").file_name()).collect();
+                names.sort();
+                names
+            };
+            assert_eq!(names(&layout.copies().join("cluster01/generations")), ["1", "2"]);
         });
     }
 

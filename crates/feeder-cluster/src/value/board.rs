@@ -97,6 +97,28 @@ impl SdCard {
     }
 }
 
+/// What a worker has as its root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Root {
+    /// `shared`: that of a generation, which no worker changes, with its own state laid over it.
+    Shared,
+    /// `copy`: a copy of that of a generation, which is its own.
+    Copy,
+}
+
+impl Root {
+    /// Everything that it can be.
+    pub const ALL: [Self; 2] = [Self::Shared, Self::Copy];
+
+    /// Its name in `cluster.toml`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Copy => "copy",
+        }
+    }
+}
+
 /// Whether a node of a swarm takes tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Availability {
@@ -201,6 +223,20 @@ impl FromStr for FileSystem {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         choose(&Self::ALL, Self::as_str, text, "a file system for the master's root")
+    }
+}
+
+impl fmt::Display for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Root {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        choose(&Self::ALL, Self::as_str, text, "a kind of root")
     }
 }
 

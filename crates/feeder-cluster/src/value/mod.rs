@@ -14,7 +14,7 @@ mod system;
 mod upstream;
 
 pub(crate) use address::{address, name_server, subnet};
-pub use board::{Availability, Board, DhcpMode, FileSystem, SdCard};
+pub use board::{Availability, Board, DhcpMode, FileSystem, Root, SdCard};
 pub use disk::DiskId;
 pub use label::NodeLabel;
 pub use login::{PasswordLogin, Sudo};
@@ -82,6 +82,7 @@ serialize_as_text!(
     MacAddr,
     NodeLabel,
     NodeName,
+    Root,
     SdCard,
     SecretRef,
     Serial,

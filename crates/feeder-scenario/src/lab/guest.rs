@@ -15,6 +15,7 @@ const MILESTONES: &[(&str, &str)] = &[
     ("Booting Linux on physical CPU", "kernel"),
     ("Run /init as init process", "initramfs"),
     ("root is an overlay over", "overlay on nfs"),
+    ("root is its own copy at", "copy on nfs"),
     ("running in system mode", "systemd"),
 ];
 

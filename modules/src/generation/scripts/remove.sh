@@ -1,4 +1,6 @@
 # Out of sight first: what has its number is whole, or not there.
 for gone in $numbers; do
-  [ ! -e "$generations/$gone" ] || mv -T "$generations/$gone" "$generations/.$gone.removed"
+  for at in "$generations" "$copies"/*/generations; do
+    [ ! -e "$at/$gone" ] || mv -T "$at/$gone" "$at/.$gone.removed"
+  done
 done

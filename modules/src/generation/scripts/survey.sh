@@ -9,3 +9,8 @@ for at in "$generations"/[1-9]*; do
   [ ! -f "$at/inputs" ] || sed "s/^/generation.${at##*/}./" "$at/inputs"
 done
 [ ! -f "$active" ] || echo "generations.active="$(cat "$active")
+for own in "$copies"/*/generations; do
+  [ -d "$own" ] || continue
+  worker=${own%/generations}
+  echo "copies.${worker##*/}="$(cd "$own" && echo [1-9]*)
+done

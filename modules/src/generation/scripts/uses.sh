@@ -5,5 +5,6 @@ for tree in "$tftp"/*/; do
   tree=${tree%/}
   echo "tree ${tree##*/} ${into%%/*}"
 done
-sed -n "s,^\([0-9.]*\):$generations/\([0-9]*\)/root:.*,mounted \1 \2,p" "$rmtab" 2>/dev/null || :
+sed -n -e "s,^\([0-9.]*\):$generations/\([0-9]*\)/root:.*,mounted \1 \2,p" \
+  -e "s,^\([0-9.]*\):$copies/[^/]*/generations/\([0-9]*\)/root:.*,mounted \1 \2,p" "$rmtab" 2>/dev/null || :
 ss -Htn state established '( sport = :2049 )' | awk '{ sub(/:[0-9]*$/, "", $NF); gsub(/[][]|::ffff:/, "", $NF); print "connected", $NF }' | sort -u
