@@ -619,6 +619,66 @@ fn the_card_gives_up_names_before_contents() {
 }
 
 #[test]
+fn what_a_power_cut_left_of_the_switch_is_mended_before_it_is_read() {
+    let tmp = tempfile::tempdir().expect("there is room");
+    // A disk with a boot partition: a file, since not every kernel can mount a FAT. The cluster of its folder is free again.
+    let made = r"
+truncate -s 40M fat
+mkfs.vfat -F 32 -s 1 fat >/dev/null
+mmd -i fat ::feeder-sd
+echo kernel | mcopy -i fat - ::kernel8.img
+at=$(($(od -An -j 14 -N 2 -t u2 fat) * 512))
+size=$(($(od -An -j 36 -N 4 -t u4 fat) * 512))
+for first in $((at + 12)) $((at + size + 12)); do
+  head -c 4 /dev/zero | dd of=fat bs=1 seek=$first conv=notrunc status=none
+done
+";
+    let faked = r#"
+mkdir bin firmware
+cat >bin/fsck.vfat <<FSCK
+#!/bin/sh
+status=0
+$(command -v fsck.vfat) "\$@" >/dev/null || status=\$?
+echo "fsck \$1: \$status" >>told
+exit \$status
+FSCK
+chmod 755 bin/fsck.vfat
+PATH=$PWD/bin:$PATH
+mounted=yes
+mountpoint() { [ -n "$mounted" ]; }
+umount() { echo "umount $1" >>told; mounted=; }
+mount() { echo "mount $1" >>told; mounted=yes; }
+findmnt() { case $* in *SOURCE*) echo fat ;; *OPTIONS*) echo rw,relatime ;; *--fstab*) ;; esac; }
+# As the kernel is with a folder that begins nowhere.
+find() { fsck.vfat -n fat; }
+"#;
+    let line = format!(
+        "cd {}; firmware=firmware; PATH=/usr/sbin:/sbin:$PATH; export MTOOLSRC=/dev/null
+         {made}{faked}
+         for _ in damaged whole; do mend_firmware; echo mended >>told; done
+         mounted=; mend_firmware; cat told; mdir -b -i fat",
+        tmp.path().display()
+    );
+    let library = concat!(include_str!("scripts/disk.sh"), include_str!("scripts/card.sh"));
+    insta::assert_snapshot!(with_library(library, &line), @r"
+    fsck -n: 1
+    umount firmware
+    fsck -a: 1
+    fsck -a: 1
+    fsck -a: 1
+    fsck -a: 0
+    mount firmware
+    fsck -n: 0
+    mended
+    fsck -n: 0
+    mended
+    mount firmware
+    fsck -n: 0
+    ::/kernel8.img
+    ");
+}
+
+#[test]
 fn a_command_line_of_a_first_boot_becomes_an_ssds() {
     let line = "printf '%s\\n' 'console=tty1 root=/dev/mmcblk0p2 init=/usr/lib/raspberrypi-sys-mods/firstboot quiet rootfstype=ext4 rootflags=data=ordered' | \
                 { disk_id=12345678; file_system=f2fs; cmdline_for; }";

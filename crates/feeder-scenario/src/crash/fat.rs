@@ -82,7 +82,8 @@ pub(super) fn is_there(image: &Utf8Path, partition: &Partition) -> Verdict<bool>
     Ok(sector[510..] == [0x55, 0xaa] && (sector[54..57] == *b"FAT" || sector[82..85] == *b"FAT"))
 }
 
-/// A copy of a partition, mended as the system does it at every start (`fsck.vfat -a`); or what speaks against that.
+/// A copy of a partition, mended as the system does it at every start (`fsck.vfat -a`), and how many starts that takes; or what
+/// speaks against that.
 ///
 /// It may take three starts: of a folder whose entry was written and whose content was not, the first one leaves an empty
 /// name, the second removes that, and the third what is left of a long name.
@@ -90,20 +91,20 @@ pub(super) fn mended(
     image: &Utf8Path,
     partition: &Partition,
     to: Utf8PathBuf,
-) -> Verdict<Result<Utf8PathBuf, String>> {
+) -> Verdict<Result<(Utf8PathBuf, usize), String>> {
     copy::partition(image, partition, &to)?;
     let fsck = |mode: &str| {
         let cmd = Cmd::new("fsck.vfat").args([mode, to.as_str()]);
         cmd.output().or_fail(Class::Host, "cannot run fsck.vfat")
     };
-    for _ in 0..STARTS {
+    for start in 1..=STARTS {
         let said = fsck("-a")?;
         // 1: mistakes were found, and all of them corrected.
         if !matches!(said.status.code, Some(0 | 1)) {
             return Ok(Err(format!("fsck.vfat cannot mend it: {}", words(&said))));
         }
         if fsck("-n")?.status.code == Some(0) {
-            return Ok(Ok(to));
+            return Ok(Ok((to, start)));
         }
     }
     Ok(Err(format!("fsck.vfat leaves mistakes: {}", words(&fsck("-n")?))))

@@ -41,6 +41,8 @@ struct Start {
     kernel: Side,
     /// As on the kernel's command line.
     partuuid: String,
+    /// After how many starts with their fsck the boot partitions are whole.
+    mended_after: usize,
 }
 
 /// Goes through a recording from point to point.
@@ -51,6 +53,7 @@ pub struct Judge<'r> {
     scratch: Utf8PathBuf,
     points: Vec<Point>,
     unordered: usize,
+    mended_after: usize,
     /// The digests of what the firmware loads, by name.
     files: BTreeMap<String, [u8; 32]>,
     /// What was judged already, by what was written to the parts that were looked at.
@@ -73,6 +76,7 @@ impl<'r> Judge<'r> {
             scratch: scratch.to_owned(),
             points,
             unordered,
+            mended_after: 0,
             files: BTreeMap::new(),
             starts: HashMap::new(),
             roots: HashMap::new(),
@@ -102,6 +106,12 @@ impl<'r> Judge<'r> {
         [self.disks[0].image(), self.disks[1].image()]
     }
 
+    /// How often a system must start until its fsck leaves no mistake in the boot partitions, as the last judgement was about them.
+    #[must_use]
+    pub fn mended_after(&self) -> usize {
+        self.mended_after
+    }
+
     /// Cuts the power at a point, which must not come before an earlier one, and says what the board boots, or why not. With
     /// `fsck` the root that it would run from is looked at, too.
     ///
@@ -121,6 +131,7 @@ impl<'r> Judge<'r> {
             Ok(start) => start,
             Err(why) => return Ok(Err(why)),
         };
+        self.mended_after = start.mended_after;
         let (root, partition) = match self.root_of(&start)? {
             Ok(found) => found,
             Err(why) => return Ok(Err(why)),
@@ -149,7 +160,7 @@ impl<'r> Judge<'r> {
     }
 
     fn look(&self) -> Verdict<Result<Start, String>> {
-        let start = match self.whole(self.twin([None, None])?) {
+        let mut start = match self.whole(self.twin([None, None])?) {
             Ok(start) => start,
             Err(why) => return Ok(Err(why)),
         };
@@ -166,7 +177,10 @@ impl<'r> Judge<'r> {
                 continue;
             }
             match fat::mended(image, boot, self.scratch.join(name))? {
-                Ok(path) => *patch = Some((*boot, path)),
+                Ok((path, starts)) => {
+                    start.mended_after = start.mended_after.max(starts);
+                    *patch = Some((*boot, path));
+                }
                 Err(why) => return Ok(Err(format!("the boot partition of {image}: {why}"))),
             }
         }
@@ -228,7 +242,7 @@ impl<'r> Judge<'r> {
         let Some(partuuid) = root else {
             return Err(format!("the command line names no root: {}", boot.command_line));
         };
-        Ok(Start { kernel, partuuid: partuuid.to_owned() })
+        Ok(Start { kernel, partuuid: partuuid.to_owned(), mended_after: 0 })
     }
 
     fn root_of(&self, start: &Start) -> Verdict<Result<(Side, Partition), String>> {

@@ -13,6 +13,35 @@ remove_whole() (
   flush_files "$firmware"
 )
 
+# is_usable: all of the boot partition can be read, and it is not mounted read-only, as the kernel leaves it after an error.
+is_usable() {
+  find "$firmware" -xdev >/dev/null 2>&1 || return 1
+  case ,$(findmnt -nro OPTIONS --mountpoint "$firmware"), in *,ro,*) return 1 ;; esac
+}
+
+# mend_firmware: a power cut during the switch may leave a folder's name without the folder. Of that, the fsck of one start
+# makes something that the kernel cannot read, and only the next one removes it.
+mend_firmware() {
+  # Somebody may have ended this before it was mounted again.
+  if ! mountpoint -q "$firmware"; then
+    findmnt --fstab "$firmware" >/dev/null || return 0
+    mount "$firmware"
+  fi
+  ! is_usable || return 0
+  boot_from=$(findmnt -nro SOURCE --mountpoint "$firmware")
+  umount "$firmware" || fail "$firmware is damaged and in use: restart the master, and run this again"
+  for _ in 1 2 3 4 5; do
+    status=0
+    fsck.vfat -a "$boot_from" >/dev/null 2>&1 || status=$?
+    # 1: mistakes were found, and all of them corrected.
+    [ "$status" -eq 1 ] || break
+  done
+  mount "$firmware"
+  if [ "$status" -ne 0 ] || ! is_usable; then
+    fail "$firmware is damaged, and fsck cannot mend it: look into it with fsck.vfat $boot_from"
+  fi
+}
+
 # card_leaves: the board goes on from the SSD. At every moment, what decides is whether start*.elf is there: as long as it is,
 # all that it needs is there too.
 card_leaves() {
@@ -58,6 +87,7 @@ card_returns() {
 # to_the_beginning: an earlier attempt may have gone as far as the switch. First the card boots again, then the SSD does not
 # any more.
 to_the_beginning() {
+  mend_firmware
   card_returns
   boots "$firmware" || fail "$firmware holds nothing that a board boots"
   [ "$(stage)" != sealed ] || unseal
