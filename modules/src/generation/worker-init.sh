@@ -70,7 +70,8 @@ done
 if [ "$kind" = copy ]; then
   at=/run/feeder
   root=
-  mkdir -m 0700 "$at"
+  # Whoever may log in may ask how much room is left in the image.
+  mkdir -m 0711 "$at"
   attempt "write to its root" mount -o remount,rw /
 else
   # Everything of ours hangs below one tmpfs, which stays behind under the new root.

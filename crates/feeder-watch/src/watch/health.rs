@@ -6,8 +6,10 @@ use feeder_modules::generation_of;
 
 /// Prints what [`Health`] reads. Needs no right that a user lacks.
 pub(super) const HEALTH: &str = include_str!("health.sh");
-/// The same on a worker, in one login. Its root is an overlay, which has the room of its upper layer.
-pub(crate) const SCRIPT: &str = concat!("room=/\n", include_str!("health.sh"));
+/// The same on a worker, in one login. Its root is an overlay, which has the room of its upper layer, or a copy on the master's
+/// disk, beside its state image.
+pub(crate) const SCRIPT: &str =
+    concat!("room=/run/feeder/disk\n[ -d $room ] || room=/\n", include_str!("health.sh"));
 
 /// What a machine says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
