@@ -190,6 +190,7 @@ pub fn steps(extent: Extent, tested: Tested) -> Vec<Step> {
                 "a master under NetworkManager is taken over without being lost",
                 "network-manager",
             ),
+            ("older", "a master under dhcpcd is taken over without being lost", "dhcpcd"),
             ("imager", "a board as the imager leaves it becomes a master", "raspberry-pi-os"),
         ];
         steps.extend(stories.map(|(name, proves, story)| cold(name, proves, story)));
@@ -254,6 +255,7 @@ mod tests {
                 "generation",
                 "own-root",
                 "takeover",
+                "older",
                 "imager",
                 "soak",
                 "ssd-pi",

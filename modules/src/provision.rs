@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Instant};
 use feeder_cluster::{Cluster, Ssd, Worker};
 use feeder_plan::{
     ApplyEvent, Change, HostPlan, Mode, Phase, Report, Sign, Step, StepPlan, apply, gather, plan,
-    run,
+    run, run_planned,
 };
 use feeder_process::Output;
 use feeder_remote::{
@@ -167,7 +167,7 @@ fn provision_master(
         })?;
     let moves = permits.scope.has(ssd_boot::NAME, cluster.master.name.as_str());
     let mut lock = None;
-    let (site, steps, mut first, notes) = loop {
+    let (site, steps, facts, mut first, notes) = loop {
         let site = blueprint.site(&survey);
         if moves {
             movable(&site)?;
@@ -193,7 +193,7 @@ fn provision_master(
             return Ok((host, lock, Provisioned::new(first, 0, notes)));
         }
         if lock.is_some() {
-            break (site, steps, first, notes);
+            break (site, steps, facts, first, notes);
         }
         // What was found before may be the work of another run, half done.
         lock = Some(Lock::take(&host, COMMAND)?);
@@ -219,7 +219,12 @@ fn provision_master(
     changed += retire(&host, cluster, access, &permits.scope, &mut first, events)?;
     let before_move: Vec<Step> =
         steps.iter().filter(|step| step.name != ssd_boot::MOVE).cloned().collect();
-    changed += applied(run(&host, &before_move, Mode::Apply, events)?);
+    changed += applied(if changed == 0 {
+        // Since the lock was taken, nobody changes anything but us.
+        run_planned(&host, &before_move, plan(&before_move, &facts), events)?
+    } else {
+        run(&host, &before_move, Mode::Apply, events)?
+    });
     last_look(&host, blueprint, access, &permits.scope)?;
     if first.changes().any(|(_, change)| change.id.as_str() == ssd_boot::MOVE_TASK) {
         if permits.trial {

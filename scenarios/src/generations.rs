@@ -35,15 +35,19 @@ locale = \"C.UTF-8\"
 journal = \"persistent\"
 groups = [\"video\", \"lab\"]
 authorized-keys = [\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJlOVLmDiCJHTEhTFkUUlMYQPQ9FQwQyDn0VI0zVdVvL second\"]
+password = \"cmd:echo '$6$feederlab$kjxfCCQZ5QnY6KzxS6UlReQqqifSCjEoZsOxsxntErrxCJe8thxdN4aJmuOEoLVlEZs0Lo/OdBEw2vAj2hiRE0'\"
+password-login = false
 [share]
 ";
 /// The same on every node.
 const HAVE: &str = "cat /etc/timezone; readlink /etc/localtime; cat /etc/locale.conf
 id -nG pi | tr ' ' '\\n' | grep -c -x -e video -e lab
 grep -c second /home/pi/.ssh/authorized_keys
+getent shadow pi | cut -d : -f 2 | cut -c 1-13
+sshd -T | grep -x 'passwordauthentication .*'
 systemctl show -p ActiveState --value systemd-journald.service
 ls -d /var/log/journal/*/ | wc -l";
-const HAD: &str = "Europe/Berlin\n/usr/share/zoneinfo/Europe/Berlin\nLANG=C.UTF-8\n2\n1\nactive\n1";
+const HAD: &str = "Europe/Berlin\n/usr/share/zoneinfo/Europe/Berlin\nLANG=C.UTF-8\n2\n1\n$6$feederlab$\npasswordauthentication no\nactive\n1";
 const ACTIVE: &str = "tail -n 1 /srv/feeder/generations/active";
 
 fn generations(lab: &mut Lab) -> Verdict {

@@ -6,7 +6,6 @@ pub mod code;
 mod generations;
 mod mutations;
 mod netboot;
-mod network_manager;
 mod provision;
 mod provision_faults;
 mod raspberry_pi_os;
@@ -18,6 +17,7 @@ mod ssd_faults;
 mod ssd_trial;
 mod swarm;
 mod swarm_changes;
+mod takeover;
 
 use feeder_scenario::{Lab, Mutation, Scenario};
 
@@ -29,7 +29,8 @@ pub static SCENARIOS: &[Scenario<Lab>] = &[
     provision_faults::PROVISION_FAULTS,
     generations::GENERATIONS,
     root_copy::ROOT_COPY,
-    network_manager::NETWORK_MANAGER,
+    takeover::NETWORK_MANAGER,
+    takeover::DHCPCD,
     raspberry_pi_os::RASPBERRY_PI_OS,
     swarm::SWARM,
     swarm_changes::SWARM_CHANGES,

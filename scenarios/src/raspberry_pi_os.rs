@@ -5,7 +5,7 @@ use feeder_scenario::{Lab, Scenario, Steps, Verdict};
 use crate::{
     generations::COMMON,
     netboot::netboots,
-    network_manager::{MANAGERS, NETWORK_MANAGERS, NETWORKDS, UNDER_NETWORK_MANAGER},
+    takeover::{BY_NETWORK_MANAGER, MANAGES, STEPPED_ASIDE},
 };
 
 /// In the table of scenarios.
@@ -62,11 +62,11 @@ const HAS_NOTHING_OF_THE_MASTERS: &str = "0\nMechanism=zram\n/boot/firmware\n0";
 fn raspberry_pi_os(lab: &mut Lab) -> Verdict {
     lab.step("power on a bare master", |lab| lab.power_on_bare_master().map(drop))?;
     lab.step("it becomes what the imager leaves", |lab| {
-        lab.master().run(UNDER_NETWORK_MANAGER)?;
+        lab.master().run(&BY_NETWORK_MANAGER.put_in_charge())?;
         lab.master().run(AS_RASPBERRY_PI_OS)?;
         lab.master().cut_power()?;
         let master = lab.power_on_bare_master()?;
-        master.says(MANAGERS, NETWORK_MANAGERS)?;
+        master.says(&BY_NETWORK_MANAGER.asked(), MANAGES)?;
         master.says(RAN, "6")
     })?;
     lab.step("provision waits for its first boot", |lab| {
@@ -78,7 +78,7 @@ fn raspberry_pi_os(lab: &mut Lab) -> Verdict {
     })?;
     lab.step("provision logs in with the password that the imager set, and takes over", |lab| {
         lab.provision().with(COMMON).by_password("raspberry").applies_changes()?;
-        lab.master().says(MANAGERS, NETWORKDS)
+        lab.master().says(&BY_NETWORK_MANAGER.asked(), STEPPED_ASIDE)
     })?;
     lab.step("provision again", |lab| lab.provision().with(COMMON).finds_nothing_to_do())?;
     let worker = lab.node("cluster01")?;

@@ -43,5 +43,5 @@ pub use facts::{Facts, FactsError, Package, PathFact, PathKind, TaskFact, UnitFa
 pub use gather::{GatherError, Question, gather, script as gather_script};
 pub use plan::{Change, HostPlan, Plan, Sign, StepPlan, plan};
 pub use resource::{Absent, Content, Directory, File, Hostname, Id, Resource, Symlink, Task, Unit};
-pub use run::{Mode, NotAsWanted, Report, RunError, run, verify};
+pub use run::{Mode, NotAsWanted, Report, RunError, run, run_planned, verify};
 pub use step::{Notify, NotifyAction, Step};

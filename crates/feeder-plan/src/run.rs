@@ -102,11 +102,27 @@ pub fn run(
     events: &mut dyn FnMut(ApplyEvent<'_>),
 ) -> Result<Report, RunError> {
     let first = plan(steps, &gather(host, steps)?);
-    let mut report = Report { plan: first.clone(), applied: Vec::new() };
-    if mode == Mode::Plan || first.is_empty() {
+    match mode {
+        Mode::Plan => Ok(Report { plan: first, applied: Vec::new() }),
+        Mode::Apply => run_planned(host, steps, first, events),
+    }
+}
+
+/// The same as [`run`] with [`Mode::Apply`], for whoever has planned these steps already and knows that nothing has changed since.
+///
+/// # Errors
+/// Every [`RunError`].
+pub fn run_planned(
+    host: &dyn Host,
+    steps: &[Step],
+    planned: HostPlan,
+    events: &mut dyn FnMut(ApplyEvent<'_>),
+) -> Result<Report, RunError> {
+    let mut report = Report { plan: planned.clone(), applied: Vec::new() };
+    if planned.is_empty() {
         return Ok(report);
     }
-    let mut next = first;
+    let mut next = planned;
     for _ in 0..PASSES {
         report.applied.push(apply(host, &next, events)?);
         let left = plan(steps, &gather(host, steps)?);

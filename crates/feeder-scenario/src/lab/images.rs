@@ -14,7 +14,7 @@ use crate::{Class, Failure, OrFail, StageOptions, Story, Verdict};
 
 /// The package sets that the router's mirror serves: what the image holds, what provisioning installs, and what it is compared with.
 const SERVED: &[&str] =
-    &["master", "provision", "network-manager", "docker", "registry", "ansible"];
+    &["master", "provision", "network-manager", "dhcpcd", "docker", "registry", "ansible"];
 /// The folder of the mirror, as the image's package sources name it.
 const ARCHIVE: &str = "debian";
 
