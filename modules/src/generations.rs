@@ -1,6 +1,6 @@
 //! What the command `generation` does on a master.
 
-use feeder_cluster::{Cluster, Secret};
+use feeder_cluster::{Cluster, Secret, Worker};
 use feeder_plan::{ApplyEvent, Mode, RunError, Step, run};
 use feeder_remote::{Host, RemoteError, Ssh};
 
@@ -184,11 +184,18 @@ impl<'a> Master<'a> {
     /// There is no such generation, or the master could not be changed.
     pub fn assign(&self, workers: &[&str], number: u32) -> Result<(), ProvisionError> {
         let site = self.booting(number)?;
-        let workers = || workers.iter().filter_map(|name| self.cluster.worker(name));
-        let mut steps: Vec<Step> = workers::copies(&site, workers()).into_iter().collect();
-        steps.push(nfs::exported(&site));
-        let workers = workers();
-        steps.extend(workers.map(|worker| workers::boots(&site, worker)));
+        let workers: Vec<&Worker> =
+            workers.iter().filter_map(|name| self.cluster.worker(name)).collect();
+        // Those whom an earlier call gave a copy may run from it, and it must stay exported.
+        let survey = looked_at(&self.host, self.cluster)?;
+        let site = Site { survey: &survey, ..site };
+        let mut steps: Vec<Step> =
+            workers.iter().filter_map(|worker| workers::copy(&site, worker)).collect();
+        // What cannot be copied is not booted.
+        let exported = steps.iter().fold(nfs::exported(&site), |step, copy| step.after(&copy.name));
+        steps.push(exported);
+        let boots = workers.iter().map(|worker| workers::boots(&site, worker).after(nfs::NAME));
+        steps.extend(boots);
         Ok(self.apply(&steps, &mut |_| {})?)
     }
 

@@ -492,7 +492,7 @@ pub(crate) fn suitable(cluster: &Cluster, survey: &Survey) -> Result<(), Provisi
     if !survey.firmware_mounted {
         return Err(unsuitable(
             format!("/boot/firmware/kernel8.img is not there ({})", survey.system),
-            "a 64-bit Raspberry Pi OS of bookworm or later is needed, with its boot partition mounted on /boot/firmware",
+            "a 64-bit Raspberry Pi OS of bookworm or later is needed, with its boot partition mounted on /boot/firmware; if it is one, `mount /boot/firmware` says why it is not",
         ));
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! What of a cluster one run is about.
 
+use std::collections::BTreeSet;
+
 use feeder_cluster::{Cluster, Swarm, Worker};
 use feeder_plan::{Facts, HostPlan, Step, plan};
 
@@ -98,13 +100,20 @@ impl Scope {
                 });
             }
         }
-        Ok(steps.into_iter().filter(|step| self.has_step(cluster, step)).collect())
+        let mut steps: Vec<Step> =
+            steps.into_iter().filter(|step| self.has_step(cluster, step)).collect();
+        let names: BTreeSet<String> = steps.iter().map(|step| step.name.clone()).collect();
+        // Nothing comes after a step that is not there.
+        steps.iter_mut().for_each(|step| step.after.retain(|name| names.contains(name)));
+        Ok(steps)
     }
 }
 
 /// The node that a step is about, wherever it is done.
 fn whose<'a>(cluster: &'a Cluster, step: &Step) -> &'a str {
-    let its = |worker: &&Worker| workers::step_name(worker) == step.name;
+    let its = |worker: &&Worker| {
+        [workers::step_name(worker), workers::copy_step_name(worker)].contains(&step.name)
+    };
     let worker = cluster.workers.iter().find(its);
     worker.map_or(cluster.master.name.as_str(), |worker| worker.name.as_str())
 }
@@ -159,7 +168,15 @@ mod tests {
             }
             let narrow = scope.check(site.cluster, &steps);
             said = match narrow.and_then(|()| scope.narrow_by(site.cluster, steps, &whole)) {
-                Ok(steps) => steps.iter().map(|step| &*step.name).collect::<Vec<_>>().join(" "),
+                Ok(steps) => {
+                    // What is left makes sense by itself, and all of it is planned.
+                    let plan = plan(&steps, &Facts::default());
+                    let planned: BTreeSet<&str> =
+                        plan.steps.iter().map(|step| &*step.name).collect();
+                    let names: Vec<&str> = steps.iter().map(|step| &*step.name).collect();
+                    assert_eq!(planned, names.iter().copied().collect());
+                    names.join(" ")
+                }
                 Err(error) => format!("{error}\n→ {}", error.hint().unwrap_or_default()),
             };
         });

@@ -328,15 +328,16 @@ pub const WORKER: Section = Section {
             r#""shared""#,
             "what its root is. `shared`: that of the generation, the same for all workers, over which what the worker writes is \
              laid; one more worker takes less than 1 MiB. `copy`: a full copy of it on the master, which the worker alone mounts \
-             and changes; it takes as much room as a generation, and every generation that the worker boots begins with a fresh copy. \
-             Counts from the worker's next start on.",
+             and changes; it takes as much room as a generation, and every generation that the worker boots begins with a fresh copy: \
+             what is to outlive that belongs into `[share]`. What it wrote before under the other kind is kept, and not seen. Counts from the \
+             worker's next start on.",
         ),
         text(
             "state",
             Default("8GiB"),
             SIZE,
             r#""8GiB""#,
-            "the size of the image on the master that holds all that the worker writes, with a unit of `KiB`, `MiB`, \
+            "the size of the image on the master that holds all that the worker writes, or with `root = \"copy\"` what Docker keeps, with a unit of `KiB`, `MiB`, \
              `GiB` or `TiB`; from `256MiB` to `16TiB`. The image is sparse: it takes only the room that the worker fills. A larger one \
                   counts from the worker's next start on, a smaller one is refused.",
         ),

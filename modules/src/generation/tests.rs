@@ -263,10 +263,11 @@ fn copies_that_workers_have_go_with_their_generation() {
         bench.clone(number).expect("it is cloned");
     }
     let own = bench.layout.copies().join("cluster01/generations");
-    bench.told(&format!("mkdir -p {own}/1/root {own}/2/root {own}/.3.partial/root"));
-    assert_eq!(bench.catalog().copies, [("cluster01".to_owned(), vec![1, 2])].into());
+    // The ninth generation is not there any more.
+    bench.told(&format!("mkdir -p {own}/1/root {own}/2/root {own}/9/root {own}/.3.partial/root"));
+    assert_eq!(bench.catalog().copies, [("cluster01".to_owned(), vec![1, 2, 9])].into());
     bench.told(&bench.script.remove(&[1]));
-    assert_eq!(bench.catalog().copies, [("cluster01".to_owned(), vec![2])].into());
+    assert_eq!(bench.catalog().copies, [("cluster01".to_owned(), vec![2, 9])].into());
     bench.told(&bench.script.sweep());
     assert_eq!(bench.told(&format!("ls -A {own}")), "2\n");
     bench.told(&bench.script.remove(&[2]));

@@ -101,7 +101,7 @@ impl Uses {
 #[must_use]
 pub fn generation_of(command_line: &str) -> Option<u32> {
     let root = command_line.split_whitespace().find_map(|word| word.strip_prefix("nfsroot="))?;
-    let (_, below) = root.split_once("/generations/")?;
+    let (_, below) = root.rsplit_once("/generations/")?;
     below.split_once("/root")?.0.parse().ok()
 }
 
@@ -132,6 +132,9 @@ mod tests {
     fn the_root_is_read_off_the_command_line() {
         let line = "console=tty1 root=/dev/nfs nfsroot=192.168.10.100:/srv/feeder/generations/12/root,vers=3,tcp ro";
         assert_eq!(generation_of(line), Some(12));
+        let own =
+            "nfsroot=192.168.10.100:/srv/feeder/copies/generations/generations/7/root,vers=3 rw";
+        assert_eq!(generation_of(own), Some(7));
         assert_eq!(generation_of("root=/dev/mmcblk0p2"), None);
         assert_eq!(generation_of("nfsroot=10.0.0.1:/srv/nfs/worker,vers=3"), None);
     }

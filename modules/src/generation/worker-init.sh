@@ -72,7 +72,9 @@ if [ "$kind" = copy ]; then
   root=
   # Whoever may log in may ask how much room is left in the image.
   mkdir -m 0711 "$at"
-  attempt "write to its root" mount -o remount,rw /
+  case ,$(awk '$2 == "/" { options = $4 } END { print options }' /proc/mounts), in
+    *,ro,*) attempt "write to its root" mount -o remount,rw / ;;
+  esac
 else
   # Everything of ours hangs below one tmpfs, which stays behind under the new root.
   at=/mnt
@@ -109,7 +111,16 @@ attempt "mount its state image" mount -t ext4 -o loop,noatime $at/state/state.im
 grow() { resize2fs "$(awk -v at="$at/disk" '$2 == at { print $1 }' /proc/mounts)"; }
 words=$(grow 2>&1) || say "$node: its state image does not grow: $(echo "$words" | tr '\n' ' ')"
 
-if [ "$kind" != copy ]; then
+if [ "$kind" = copy ]; then
+  # The server lets nobody but root through a folder that is root's alone, as those of services are that have a folder of
+  # their own below these.
+  for folder in tmp var/tmp var/lib/private var/cache/private var/log/private; do
+    case $folder in *private) mode=0700 ;; *) mode=1777 ;; esac
+    mkdir -p "$at/disk/own/$folder" "/$folder"
+    chmod "$mode" "$at/disk/own/$folder"
+    attempt "give services their folders" mount --bind "$at/disk/own/$folder" "/$folder"
+  done
+else
   mkdir -p $at/disk/upper $at/disk/work
   attempt "stack its root" mount -t overlay -o "lowerdir=/,upperdir=$at/disk/upper,workdir=$at/disk/work" overlay $root
 fi

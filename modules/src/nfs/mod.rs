@@ -75,8 +75,8 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
         .title("exports")
         .with(Directory::new(site.layout.base().join("state")).mode(0o711))
         .after(crate::generation::NAME);
-    if site.cluster.workers.iter().any(|worker| worker.root == Root::Copy) {
-        step = step.after(workers::COPIES);
+    for worker in site.cluster.workers.iter().filter(|worker| worker.root == Root::Copy) {
+        step = step.after(workers::copy_step_name(worker));
     }
     if site.cluster.share.is_some() {
         step = step.after(crate::share::NAME);

@@ -644,11 +644,11 @@ exit \$status
 FSCK
 chmod 755 bin/fsck.vfat
 PATH=$PWD/bin:$PATH
-mounted=yes
-mountpoint() { [ -n "$mounted" ]; }
-umount() { echo "umount $1" >>told; mounted=; }
-mount() { echo "mount $1" >>told; mounted=yes; }
-findmnt() { case $* in *SOURCE*) echo fat ;; *OPTIONS*) echo rw,relatime ;; *--fstab*) ;; esac; }
+mkdir mounted
+mountpoint() { [ -d mounted ]; }
+umount() { echo "umount $1" >>told; rmdir mounted; }
+mount() { echo "mount $1" >>told; mkdir mounted; }
+findmnt() { case $* in *SOURCE*) echo fat ;; *OPTIONS*) echo rw,relatime ;; esac; }
 # As the kernel is with a folder that begins nowhere.
 find() { fsck.vfat -n fat; }
 "#;
@@ -656,7 +656,7 @@ find() { fsck.vfat -n fat; }
         "cd {}; firmware=firmware; PATH=/usr/sbin:/sbin:$PATH; export MTOOLSRC=/dev/null
          {made}{faked}
          for _ in damaged whole; do mend_firmware; echo mended >>told; done
-         mounted=; mend_firmware; cat told; mdir -b -i fat",
+         cat told; mdir -b -i fat",
         tmp.path().display()
     );
     let library = concat!(include_str!("scripts/disk.sh"), include_str!("scripts/card.sh"));
@@ -672,8 +672,6 @@ find() { fsck.vfat -n fat; }
     mended
     fsck -n: 0
     mended
-    mount firmware
-    fsck -n: 0
     ::/kernel8.img
     ");
 }

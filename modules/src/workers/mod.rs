@@ -13,8 +13,6 @@ use crate::{
 };
 
 pub(crate) const NAME: &str = "workers";
-/// The step that comes before what is exported.
-pub(crate) const COPIES: &str = "workers-copies";
 
 /// The one line of a worker's `cmdline.txt`.
 ///
@@ -94,7 +92,13 @@ fn hosts_file(site: &Site<'_>, worker: &Worker) -> String {
 fn enrolment(site: &Site<'_>, worker: &Worker) -> Task {
     let (name, state, key) =
         (&worker.name, site.layout.state(worker), site.layout.host_key(worker));
-    let values = context! { name => name.as_str(), state => state.as_str(), key => key.as_str(), size => worker.state_size.as_bytes() };
+    let values = context! {
+        name => name.as_str(),
+        state => state.as_str(),
+        made => site.layout.states().join(format!(".{name}.made")).as_str(),
+        key => key.as_str(),
+        size => worker.state_size.as_bytes(),
+    };
     // An image that is larger is refused before anything is applied.
     Task::new(format!("state-{name}"), format!("worker {name}: state image {} (sparse), host key", worker.state_size))
         .probe(format!(
@@ -140,35 +144,25 @@ fn boot_tree(site: &Site<'_>, worker: &Worker) -> Task {
         .apply(render(include_str!("boot-tree.sh.j2"), &values))
 }
 
-/// The copies that workers of the site boot, as far as any of `workers` has one of its own: before they are exported.
-pub(crate) fn copies<'w>(
-    site: &Site<'_>,
-    workers: impl Iterator<Item = &'w Worker>,
-) -> Option<Step> {
-    let number = site.boots.number;
-    let copy = |worker: &Worker| {
-        let (name, copy) = (&worker.name, site.layout.copy_root(worker, number));
-        let values = context! {
-            name => name.as_str(),
-            generation => number,
-            from => site.layout.generation_root(number).as_str(),
-            generations => copy.ancestors().nth(2).map(Utf8Path::as_str),
-        };
-        Task::new(
-            format!("copy-{name}"),
-            format!("worker {name}: its own copy of generation {number}"),
-        )
-        .probe(format!("[ ! -d {copy} ] && echo absent || echo present"))
-        .apply(render(include_str!("copy.sh.j2"), &values))
+/// The copy that a worker of the site boots, if it has one of its own: before it is exported.
+pub(crate) fn copy(site: &Site<'_>, worker: &Worker) -> Option<Step> {
+    if worker.root == Root::Shared {
+        return None;
+    }
+    let (name, number) = (&worker.name, site.boots.number);
+    let copy = site.layout.copy_root(worker, number);
+    let values = context! {
+        name => name.as_str(),
+        generation => number,
+        from => site.layout.generation_root(number).as_str(),
+        generations => copy.ancestors().nth(2).map(Utf8Path::as_str),
     };
-    let tasks: Vec<Task> = workers.filter(|worker| worker.root == Root::Copy).map(copy).collect();
-    (!tasks.is_empty()).then(|| {
-        Step::new(NAME)
-            .named(COPIES)
-            .title("own copies")
-            .with(Directory::new(site.layout.copies()).mode(0o711))
-            .with_all(tasks)
-    })
+    let text = format!("worker {name}: its own copy of generation {number}");
+    let task = Task::new(format!("copy-{name}"), text)
+        .probe(format!("[ ! -d {copy} ] && echo absent || echo present"))
+        .apply(render(include_str!("copy.sh.j2"), &values));
+    let title = format!("root of {name}");
+    Some(Step::new(NAME).named(copy_step_name(worker)).title(&title).with(task))
 }
 
 /// Has a worker boot the generation of the site: what its firmware finds, by name.
@@ -185,6 +179,11 @@ pub(crate) fn boots(site: &Site<'_>, worker: &Worker) -> Step {
 
 pub(crate) fn step_name(worker: &Worker) -> String {
     format!("{NAME}-{}", worker.name)
+}
+
+/// What comes before all exports.
+pub(crate) fn copy_step_name(worker: &Worker) -> String {
+    format!("copy-{}", worker.name)
 }
 
 fn step(site: &Site<'_>, worker: &Worker) -> Step {
@@ -213,7 +212,7 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
         all = all.after(&one.name);
     }
     steps.push(all);
-    let copies = copies(site, site.cluster.workers.iter());
+    let copies = site.cluster.workers.iter().filter_map(|worker| copy(site, worker));
     steps.extend(copies.map(|step| step.after(crate::generation::NAME)));
     Part { steps, ..Part::default() }
 }
@@ -300,6 +299,39 @@ mod tests {
     }
 
     #[test]
+    fn what_a_worker_plants_in_its_folder_leads_nowhere() {
+        use fs_err::os::unix::fs::symlink;
+
+        let guard = tempfile::tempdir().expect("a folder");
+        let dir = camino::Utf8Path::from_path(guard.path()).expect("UTF-8");
+        let layout = crate::Layout::at(dir.join("srv"));
+        let host = feeder_remote::Local::new("cluster00").env("FEEDER_RUN", dir.join("run"));
+        with_site(|site| {
+            let site = Site { layout: &layout, ..*site };
+            let worker = &site.cluster.workers[0];
+            let (key, image) = (layout.host_key(worker), layout.state(worker).join("state.img"));
+            fs_err::create_dir_all(key.parent().expect("a folder")).expect("a folder");
+            let elsewhere = |name: &str| dir.join("elsewhere").join(name);
+            fs_err::create_dir(dir.join("elsewhere")).expect("a folder");
+            for (name, path) in [
+                ("image", image.clone()),
+                ("image.partial", image.with_file_name(".state.img.partial")),
+                ("key", key.clone()),
+                ("key.pub", key.with_extension("pub")),
+                ("key.partial", key.with_extension("partial")),
+                ("key.partial.pub", key.with_extension("partial.pub")),
+            ] {
+                symlink(elsewhere(name), path).expect("a link");
+            }
+            assert_eq!(changed(&host, enrolment(&site, worker)), 1);
+            assert_eq!(fs_err::read_dir(dir.join("elsewhere")).expect("a folder").count(), 0);
+            for file in [&image, &key, &key.with_extension("pub")] {
+                assert!(fs_err::symlink_metadata(file).expect("a file").is_file(), "{file}");
+            }
+        });
+    }
+
+    #[test]
     fn a_boot_tree_links_what_its_generation_has_and_nothing_else() {
         let guard = tempfile::tempdir().expect("a folder");
         let dir = camino::Utf8Path::from_path(guard.path()).expect("UTF-8");
@@ -381,7 +413,8 @@ mod tests {
             let copied = |number: u32| {
                 let site =
                     Site { layout: &layout, ..site.booting(crate::Boots { number, ..site.boots }) };
-                let step = copies(&site, site.cluster.workers.iter()).expect("one has a copy");
+                assert!(copy(&site, &site.cluster.workers[1]).is_none());
+                let step = copy(&site, &site.cluster.workers[0]).expect("it has a copy");
                 let report =
                     feeder_plan::run(&host, &[step], feeder_plan::Mode::Apply, &mut |_| {});
                 report.map_err(|error| error.to_string()).map(|report| report.changed())
@@ -392,8 +425,7 @@ mod tests {
                 fs_err::write(root.join("etc/issue"), format!("{number}")).expect("a file");
             }
             let own = |number: u32| layout.copy_root(&site.cluster.workers[0], number);
-            // The folder and the copy.
-            assert_eq!(copied(1), Ok(2));
+            assert_eq!(copied(1), Ok(1));
             fs_err::write(own(1).join("etc/issue"), "changed").expect("a file");
             // What a run that was cut off has left.
             fs_err::create_dir_all(

@@ -22,22 +22,21 @@ is_usable() {
 # mend_firmware: a power cut during the switch may leave a folder's name without the folder. Of that, the fsck of one start
 # makes something that the kernel cannot read, and only the next one removes it.
 mend_firmware() {
-  # Somebody may have ended this before it was mounted again.
-  if ! mountpoint -q "$firmware"; then
-    findmnt --fstab "$firmware" >/dev/null || return 0
-    mount "$firmware"
-  fi
+  mountpoint -q "$firmware" || return 0
   ! is_usable || return 0
   boot_from=$(findmnt -nro SOURCE --mountpoint "$firmware")
   umount "$firmware" || fail "$firmware is damaged and in use: restart the master, and run this again"
-  for _ in 1 2 3 4 5; do
-    status=0
-    fsck.vfat -a "$boot_from" >/dev/null 2>&1 || status=$?
-    # 1: mistakes were found, and all of them corrected.
-    [ "$status" -eq 1 ] || break
-  done
-  mount "$firmware"
-  if [ "$status" -ne 0 ] || ! is_usable; then
+  if ! (
+    # However this ends, it is mounted again.
+    trap 'mount "$firmware"' EXIT
+    trap 'exit 1' HUP INT TERM
+    for _ in 1 2 3 4 5; do
+      status=0
+      fsck.vfat -a "$boot_from" >/dev/null 2>&1 || status=$?
+      # 1: mistakes were found, and all of them corrected.
+      [ "$status" -eq 1 ] || exit "$status"
+    done
+  ) || ! is_usable; then
     fail "$firmware is damaged, and fsck cannot mend it: look into it with fsck.vfat $boot_from"
   fi
 }
