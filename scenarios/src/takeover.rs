@@ -43,6 +43,8 @@ SYSTEMD_OFFLINE=1 apt-get -qq install --no-install-recommends {package} >/dev/nu
 systemctl disable --quiet systemd-networkd.socket systemd-networkd.service systemd-resolved.service
 systemctl enable --quiet {unit}
 rm -f /etc/resolv.conf
+# A file: dhcpcd's unit does not start without one.
+: >/etc/resolv.conf
 sync"
         )
     }
