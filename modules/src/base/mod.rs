@@ -27,8 +27,9 @@ fn journald(journal: Journal) -> String {
     format!("{WRITTEN}\n[Journal]\nStorage={journal}\nSystemMaxUse=64M\n")
 }
 
-/// sshd reads its files again, where it runs; one that a socket starts reads them anyway.
-const SSHD_AGAIN: &str = "systemctl try-reload-or-restart ssh.service";
+/// sshd reads its files again, where it runs; one that a socket starts reads them anyway. Sessions outlive a restart, and it has ended
+/// when sshd listens again; a reload has ended before, and whoever connects at that moment is refused.
+const SSHD_AGAIN: &str = "! systemctl -q is-active ssh.service || { /usr/sbin/sshd -t && systemctl restart ssh.service; }";
 /// The resource of what it then hears.
 const LOGIN_TASK: &str = "task:password-login";
 
