@@ -462,6 +462,10 @@ fn cut_off(make: fn() -> bench::Bench, step: usize) {
 #[test]
 fn cut_off_it_boots_and_goes_on() {
     cut_off(bench::Bench::new, 61);
+}
+
+#[test]
+fn cut_off_where_files_are_copied_it_boots_and_goes_on() {
     cut_off(bench::Bench::of_files, 91);
 }
 
