@@ -245,6 +245,15 @@ mod tests {
         });
     }
 
+    /// This machine as a master that has all of its own in one folder, which goes with the first of these.
+    fn master() -> (tempfile::TempDir, crate::Layout, feeder_remote::Local) {
+        let guard = tempfile::tempdir().expect("a folder");
+        let dir = Utf8Path::from_path(guard.path()).expect("UTF-8");
+        let layout = crate::Layout::at(dir.join("srv"));
+        let host = feeder_remote::Local::new("cluster00").env("FEEDER_RUN", dir.join("run"));
+        (guard, layout, host)
+    }
+
     /// Applies a task by itself; how many changes that were.
     fn changed(host: &dyn feeder_remote::Host, task: Task) -> usize {
         let step = [Step::new(NAME).with(task)];
@@ -258,10 +267,7 @@ mod tests {
 
         use feeder_remote::Host;
 
-        let guard = tempfile::tempdir().expect("a folder");
-        let dir = camino::Utf8Path::from_path(guard.path()).expect("UTF-8");
-        let layout = crate::Layout::at(dir.join("srv"));
-        let host = feeder_remote::Local::new("cluster00").env("FEEDER_RUN", dir.join("run"));
+        let (_guard, layout, host) = master();
         let sized = |size: &str| {
             let text = crate::part::tests::LAB.replace("8GiB", size);
             let changes = std::cell::Cell::new(0);
@@ -302,17 +308,14 @@ mod tests {
     fn what_a_worker_plants_in_its_folder_leads_nowhere() {
         use fs_err::os::unix::fs::symlink;
 
-        let guard = tempfile::tempdir().expect("a folder");
-        let dir = camino::Utf8Path::from_path(guard.path()).expect("UTF-8");
-        let layout = crate::Layout::at(dir.join("srv"));
-        let host = feeder_remote::Local::new("cluster00").env("FEEDER_RUN", dir.join("run"));
+        let (_guard, layout, host) = master();
         with_site(|site| {
             let site = Site { layout: &layout, ..*site };
             let worker = &site.cluster.workers[0];
             let (key, image) = (layout.host_key(worker), layout.state(worker).join("state.img"));
             fs_err::create_dir_all(key.parent().expect("a folder")).expect("a folder");
-            let elsewhere = |name: &str| dir.join("elsewhere").join(name);
-            fs_err::create_dir(dir.join("elsewhere")).expect("a folder");
+            let elsewhere = layout.base().with_file_name("elsewhere");
+            fs_err::create_dir(&elsewhere).expect("a folder");
             for (name, path) in [
                 ("image", image.clone()),
                 ("image.partial", image.with_file_name(".state.img.partial")),
@@ -321,10 +324,10 @@ mod tests {
                 ("key.partial", key.with_extension("partial")),
                 ("key.partial.pub", key.with_extension("partial.pub")),
             ] {
-                symlink(elsewhere(name), path).expect("a link");
+                symlink(elsewhere.join(name), path).expect("a link");
             }
             assert_eq!(changed(&host, enrolment(&site, worker)), 1);
-            assert_eq!(fs_err::read_dir(dir.join("elsewhere")).expect("a folder").count(), 0);
+            assert_eq!(fs_err::read_dir(&elsewhere).expect("a folder").count(), 0);
             for file in [&image, &key, &key.with_extension("pub")] {
                 assert!(fs_err::symlink_metadata(file).expect("a file").is_file(), "{file}");
             }
@@ -333,10 +336,7 @@ mod tests {
 
     #[test]
     fn a_boot_tree_links_what_its_generation_has_and_nothing_else() {
-        let guard = tempfile::tempdir().expect("a folder");
-        let dir = camino::Utf8Path::from_path(guard.path()).expect("UTF-8");
-        let layout = crate::Layout::at(dir.join("srv"));
-        let host = feeder_remote::Local::new("cluster00").env("FEEDER_RUN", dir.join("run"));
+        let (_guard, layout, host) = master();
         with_site(|site| {
             let site = Site { layout: &layout, ..*site };
             let worker = &site.cluster.workers[0];
@@ -405,10 +405,7 @@ mod tests {
 
     #[test]
     fn a_copy_is_made_once_for_each_generation_and_stays_as_the_worker_leaves_it() {
-        let guard = tempfile::tempdir().expect("a folder");
-        let dir = camino::Utf8Path::from_path(guard.path()).expect("UTF-8");
-        let layout = crate::Layout::at(dir.join("srv"));
-        let host = feeder_remote::Local::new("cluster00").env("FEEDER_RUN", dir.join("run"));
+        let (_guard, layout, host) = master();
         with_a_copy(|site| {
             let copied = |number: u32| {
                 let site =
