@@ -337,7 +337,7 @@ pub const WORKER: Section = Section {
             Default("8GiB"),
             SIZE,
             r#""8GiB""#,
-            "the size of the image on the master that holds all that the worker writes, or with `root = \"copy\"` what Docker keeps, with a unit of `KiB`, `MiB`, \
+            "the size of the image on the master that holds all that the worker writes, or with `root = \"copy\"` what cannot lie on NFS, with a unit of `KiB`, `MiB`, \
              `GiB` or `TiB`; from `256MiB` to `16TiB`. The image is sparse: it takes only the room that the worker fills. A larger one \
                   counts from the worker's next start on, a smaller one is refused.",
         ),
