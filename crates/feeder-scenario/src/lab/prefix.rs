@@ -176,10 +176,8 @@ impl Lab {
         if settled.or_fail(Class::Harness, "the LAN does not come to rest")?.is_none() {
             return Err(Failure::interrupted("the run was interrupted"));
         }
-        let mut saved = BTreeMap::new();
-        for node in nodes {
-            saved.insert(node.name().to_owned(), node.save(&self.prefix.live)?);
-        }
+        let live = &self.prefix.live;
+        let saved = at_once(nodes, |node| Ok((node.name().to_owned(), node.save(live)?)))?;
         Ok((saved, lan.state().or_fail(Class::Harness, "the LAN cannot be kept")?))
     }
 
@@ -216,17 +214,25 @@ impl Lab {
         }
         let master = self.master();
         let first_contact = self.first_contact;
-        // Each login is a second or two of its guest's work; they do not need each other.
-        std::thread::scope(|scope| {
-            let wakes = self.nodes.values().map(|node| {
-                let away = first_contact.filter(|_| node.name() == master.name());
-                scope.spawn(move || caught(|| node.wake(away)))
-            });
-            let wakes: Vec<_> = wakes.collect();
-            let panicked = || Err(Failure::harness("a thread that woke a node panicked"));
-            wakes.into_iter().try_for_each(|wake| wake.join().unwrap_or_else(|_| panicked()))
-        })
+        // Each login is a second or two of its guest's work.
+        let wake =
+            |node: &super::Node| node.wake(first_contact.filter(|_| node.name() == master.name()));
+        at_once(self.nodes.values(), wake)
     }
+}
+
+/// The same for all nodes, which do not need each other for it. Of failures, the first node's is told.
+fn at_once<'a, T: Send, A: FromIterator<T>>(
+    nodes: impl IntoIterator<Item = &'a super::Node>,
+    work: impl Fn(&super::Node) -> Verdict<T> + Sync,
+) -> Verdict<A> {
+    std::thread::scope(|scope| {
+        let work = &work;
+        let threads = nodes.into_iter().map(|node| scope.spawn(move || caught(|| work(node))));
+        let threads: Vec<_> = threads.collect();
+        let panicked = || Err(Failure::harness("a thread that worked on a node panicked"));
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| panicked())).collect()
+    })
 }
 
 /// What an entry holds. One that another version of this program has written cannot be told from none.
