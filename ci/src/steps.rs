@@ -170,10 +170,11 @@ pub fn steps(extent: Extent, tested: Tested) -> Vec<Step> {
                 "provision-faults",
             ),
             ("swarm", "a swarm forms, breaks and heals by itself", "swarm"),
+            ("membership", "a swarm loses state, nodes and room, and is mended", "swarm-changes"),
             (
-                "membership",
-                "a swarm comes later, loses state, nodes and room, is locked, and is mended",
-                "swarm-changes",
+                "managers",
+                "a swarm comes later, has three managers, loses one, and is locked",
+                "swarm-managers",
             ),
             (
                 "generation",
@@ -252,6 +253,7 @@ mod tests {
                 "mishaps",
                 "swarm",
                 "membership",
+                "managers",
                 "generation",
                 "own-root",
                 "takeover",

@@ -17,6 +17,7 @@ mod ssd_faults;
 mod ssd_trial;
 mod swarm;
 mod swarm_changes;
+mod swarm_managers;
 mod takeover;
 
 use feeder_scenario::{Lab, Mutation, Scenario};
@@ -33,6 +34,7 @@ pub static SCENARIOS: &[Scenario<Lab>] = &[
     takeover::DHCPCD,
     raspberry_pi_os::RASPBERRY_PI_OS,
     swarm::SWARM,
+    swarm_managers::SWARM_MANAGERS,
     swarm_changes::SWARM_CHANGES,
     ssd_boot::SSD_BOOT,
     ssd_faults::SSD_FAULTS,
