@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Instant};
 
 use feeder_cluster::{Cluster, Ssd, Worker};
 use feeder_plan::{
-    ApplyEvent, Change, HostPlan, Mode, Phase, Report, Sign, Step, StepPlan, apply, gather, plan,
+    ApplyEvent, Change, HostPlan, Mode, Phase, Report, RunError, Sign, Step, StepPlan, apply, plan,
     run, run_planned,
 };
 use feeder_process::Output;
@@ -183,7 +183,9 @@ fn provision_master(
         let said = answers.said.clone();
         let (facts, keys) = answers.about(&all, blueprint, &host)?;
         let steps = permits.scope.narrow(cluster, all, &facts)?;
-        let first = plan(&steps, &facts).about(format!("master, {}", cluster.master.address));
+        let first = plan(&steps, &facts)
+            .map_err(RunError::from)?
+            .about(format!("master, {}", cluster.master.address));
         if mode == Mode::Plan || first.is_empty() {
             memory.keep(&said);
             if mode == Mode::Apply {
@@ -221,7 +223,8 @@ fn provision_master(
         steps.iter().filter(|step| step.name != ssd_boot::MOVE).cloned().collect();
     changed += applied(if changed == 0 {
         // Since the lock was taken, nobody changes anything but us.
-        run_planned(&host, &before_move, plan(&before_move, &facts), events)?
+        let planned = plan(&before_move, &facts).map_err(RunError::from)?;
+        run_planned(&host, &before_move, planned, events)?
     } else {
         run(&host, &before_move, Mode::Apply, events)?
     });
@@ -407,15 +410,15 @@ fn move_to_ssd(
     };
     let name = || site.cluster.master.name.to_string();
     let steps = [step];
-    let this = plan(&steps, &gather(&host, &steps).map_err(feeder_plan::RunError::from)?);
-    apply(&host, &this, events).map_err(feeder_plan::RunError::from)?;
+    let this = run(&host, &steps, Mode::Plan, events)?.plan;
+    apply(&host, &this, events).map_err(RunError::from)?;
     if ssd_boot::way(disks, ssd) == Way::Removed {
         host.run(&later(POWER_OFF))?;
         return Err(ProvisionError::TakeCardOut { host: name() });
     }
     let host = restart(host, REBOOT, site.cluster, access)
         .map_err(|source| ProvisionError::NotBack { host: name(), from_ssd: true, source })?;
-    let left = plan(&steps, &gather(&host, &steps).map_err(feeder_plan::RunError::from)?);
+    let left = run(&host, &steps, Mode::Plan, events)?.plan;
     if !left.is_empty() {
         return Err(ProvisionError::StillOnCard { host: name(), id: ssd.disk.name().to_owned() });
     }

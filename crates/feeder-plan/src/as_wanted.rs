@@ -1,11 +1,13 @@
 //! A host that is as wanted, in its own words.
 
-use crate::{Resource, Step, Unit, facts, resource::Access};
+use crate::{Resource, Step, StepsError, Unit, facts, resource::Access};
 
 /// What a host on which all of these steps are done prints when it is asked about them: for tests of what asks hosts.
-#[must_use]
-pub fn as_wanted(steps: &[Step]) -> String {
-    let steps = crate::check::check(steps).unwrap_or_default();
+///
+/// # Errors
+/// The steps make no sense together.
+pub fn as_wanted(steps: &[Step]) -> Result<String, StepsError> {
+    let steps = crate::check::check(steps)?;
     let resources: Vec<&Resource> = steps.iter().flat_map(|step| &step.resources).collect();
     let (mut lines, mut sums, mut units) = (Vec::new(), Vec::new(), Vec::new());
     for resource in resources {
@@ -31,14 +33,14 @@ pub fn as_wanted(steps: &[Step]) -> String {
     units.sort();
     units.dedup_by(|one, other| one.0 == other.0);
     let units: Vec<String> = units.into_iter().map(|(_, said)| said).collect();
-    format!(
+    Ok(format!(
         "{}\n{}\nsums\n{}\nend\nunits\n{}\nend\n{}\n",
         facts::HEADER,
         lines.join("\n"),
         sums.join("\n"),
         units.join("\n\n"),
         facts::END
-    )
+    ))
 }
 
 fn path(kind: u32, Access { mode, user, group }: &Access, path: &str) -> String {
@@ -62,7 +64,7 @@ mod tests {
     fn planned(steps: &[Step], said: String) -> HostPlan {
         let status = feeder_process::Status { code: Some(0), signal: None };
         let output = feeder_process::Output { status, stdout: said.into(), stderr: String::new() };
-        plan(steps, &Question::about(steps).unwrap().read("cluster00", &output).unwrap())
+        plan(steps, &Question::about(steps).unwrap().read("cluster00", &output).unwrap()).unwrap()
     }
 
     #[test]
@@ -79,7 +81,7 @@ mod tests {
             .with(Unit::new("b.timer").disabled().inactive())
             .with(Task::new("swap", "no swap").probe("swapon --show").wanted(""))
             .notify(Notify::restart("z.service").when(["/etc/x y"]))];
-        let plan = planned(&steps, as_wanted(&steps));
+        let plan = planned(&steps, as_wanted(&steps).unwrap());
         assert!(plan.is_empty(), "{plan}");
         assert_eq!(plan.as_wanted, 10);
     }

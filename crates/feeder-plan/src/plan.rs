@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::{Facts, Id, NotifyAction, Resource, Step, check, compare, diff, resource::Access};
+use crate::{
+    Facts, Id, NotifyAction, Resource, Step, StepsError, check, compare, diff, resource::Access,
+};
 
 /// All hosts' differences.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -167,10 +169,10 @@ pub(crate) const DAEMON_RELOAD: &str = "daemon-reload";
 
 /// Compares. `facts` must be about the same steps.
 ///
-/// Steps that make no sense give a plan for none of them; [`crate::gather`] refuses them with a reason.
-#[must_use]
-pub fn plan(steps: &[Step], facts: &Facts) -> HostPlan {
-    let steps = check::check(steps).unwrap_or_default();
+/// # Errors
+/// The steps make no sense together.
+pub fn plan(steps: &[Step], facts: &Facts) -> Result<HostPlan, StepsError> {
+    let steps = check::check(steps)?;
     let mut this = HostPlan {
         host: facts.host.clone(),
         about: String::new(),
@@ -214,7 +216,7 @@ pub fn plan(steps: &[Step], facts: &Facts) -> HostPlan {
         });
     }
     left_over_reload(&mut this, facts);
-    this
+    Ok(this)
 }
 
 /// Every script reads the units again when that is owed. When it is owed and nothing else is to be done, it is the
@@ -278,5 +280,17 @@ impl Change {
     pub(crate) fn with_diff(mut self, diff: Option<String>) -> Self {
         self.diff = diff.filter(|diff| !diff.is_empty());
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_that_make_no_sense_have_no_plan() {
+        // Not an empty one, which would say that there is nothing to do.
+        let steps = [Step::new("nfs").after("packages")];
+        assert!(matches!(plan(&steps, &Facts::default()), Err(StepsError::UnknownStep { .. })));
     }
 }

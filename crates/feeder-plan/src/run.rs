@@ -3,7 +3,9 @@
 use feeder_remote::Host;
 use feeder_ui::{Exit, Expected};
 
-use crate::{Applied, ApplyError, ApplyEvent, GatherError, HostPlan, Step, apply, gather, plan};
+use crate::{
+    Applied, ApplyError, ApplyEvent, GatherError, HostPlan, Step, StepsError, apply, gather, plan,
+};
 
 /// How often a host is gone over before its steps count as never content. One change can be the reason for another:
 /// a task that looks at a package which was not there.
@@ -69,6 +71,12 @@ pub enum RunError {
     NotAsWanted(#[from] NotAsWanted),
 }
 
+impl From<StepsError> for RunError {
+    fn from(error: StepsError) -> Self {
+        GatherError::from(error).into()
+    }
+}
+
 impl Expected for RunError {
     fn exit(&self) -> Exit {
         match self {
@@ -101,7 +109,7 @@ pub fn run(
     mode: Mode,
     events: &mut dyn FnMut(ApplyEvent<'_>),
 ) -> Result<Report, RunError> {
-    let first = plan(steps, &gather(host, steps)?);
+    let first = plan(steps, &gather(host, steps)?)?;
     match mode {
         Mode::Plan => Ok(Report { plan: first, applied: Vec::new() }),
         Mode::Apply => run_planned(host, steps, first, events),
@@ -125,7 +133,7 @@ pub fn run_planned(
     let mut next = planned;
     for _ in 0..PASSES {
         report.applied.push(apply(host, &next, events)?);
-        let left = plan(steps, &gather(host, steps)?);
+        let left = plan(steps, &gather(host, steps)?)?;
         if left.is_empty() {
             return Ok(report);
         }
@@ -144,6 +152,6 @@ pub fn run_planned(
 /// # Errors
 /// `NotAsWanted` with what differs, or why the host could not be asked.
 pub fn verify(host: &dyn Host, steps: &[Step]) -> Result<(), RunError> {
-    let plan = plan(steps, &gather(host, steps)?);
+    let plan = plan(steps, &gather(host, steps)?)?;
     if plan.is_empty() { Ok(()) } else { Err(NotAsWanted { plan }.into()) }
 }

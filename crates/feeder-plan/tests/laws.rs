@@ -106,7 +106,7 @@ proptest! {
             step = step.with(resource(&machine, name, wanted));
         }
         let steps = [step];
-        let first = plan(&steps, &gather(&machine.host, &steps).unwrap());
+        let first = plan(&steps, &gather(&machine.host, &steps).unwrap()).unwrap();
         let full = paths.values().any(|(found, wanted)| {
             matches!((found, wanted), (Found::Folder { with_a_file: true }, Wanted::Nothing { tree: false }))
         });
@@ -116,7 +116,7 @@ proptest! {
             prop_assert!(matches!(result, Err(RunError::Apply(_))));
         } else {
             prop_assert!(result.is_ok(), "{}\n{}", first, result.unwrap_err());
-            let second = plan(&steps, &gather(&machine.host, &steps).unwrap());
+            let second = plan(&steps, &gather(&machine.host, &steps).unwrap()).unwrap();
             prop_assert!(second.is_empty(), "{}", second);
             let left: Vec<String> =
                 machine.names("t").into_iter().filter(|name| name.contains("feeder-new")).collect();

@@ -116,7 +116,7 @@ fn the_scripts() {
     insta::assert_snapshot!("gather_script", gather_script(&steps));
     // A host with nothing on it, but a name and an odd unit.
     let facts = gather(&Answering(Default::default()), &steps).unwrap();
-    let plan = plan(&steps, &facts);
+    let plan = plan(&steps, &facts).unwrap();
     insta::assert_snapshot!("plan_for_the_script", plan);
     let listening = Answering(Default::default());
     drop(apply(&listening, &plan, &mut |_| {}));
@@ -191,7 +191,7 @@ fn the_real_dpkg_is_understood() {
     }
     let steps = [Step::new("real").packages(["dpkg", "no-such-package"])];
     let facts = gather(&Local::new("here"), &steps).unwrap();
-    let plan = plan(&steps, &facts);
+    let plan = plan(&steps, &facts).unwrap();
     let texts: Vec<&str> = plan.changes().map(|(_, change)| change.text.as_str()).collect();
     assert_eq!((plan.as_wanted, texts), (1, vec!["package no-such-package"]));
     assert!(facts.packages["dpkg"].version.starts_with(|c: char| c.is_ascii_digit()));

@@ -144,7 +144,8 @@ fn a_time_zone_that_there_is_not_is_named() {
 #[test]
 fn the_master_has_it_before_it_is_cloned() {
     with_cluster(&format!("{LAB}{SYSTEM}"), |site| {
-        let plan = feeder_plan::plan(&crate::steps(site), &feeder_plan::Facts::default());
+        let plan = feeder_plan::plan(&crate::steps(site), &feeder_plan::Facts::default())
+            .expect("they make sense");
         let names: Vec<&str> = plan.steps.iter().map(|step| step.name.as_str()).collect();
         let at = |name: &str| names.iter().position(|found| *found == name);
         assert!(at(NAME) < at(crate::generation::NAME) && at(NAME).is_some(), "{names:?}");
@@ -214,7 +215,7 @@ fn a_password_that_is_another_is_told_by_plans_and_never_shown() {
         let step = || [Step::new(NAME).with(root.task(&done_on_both(site)[0]))];
         let planned = || {
             let facts = feeder_plan::gather(&root.host, &step()).expect("it answers");
-            let plan = feeder_plan::plan(&step(), &facts);
+            let plan = feeder_plan::plan(&step(), &facts).expect("it makes sense");
             let json = serde_json::to_string(&plan).expect("JSON");
             let shown = format!("{plan} {plan:?} {json} {:?} {:?}", part(site), site);
             for secret in ["hunter2", OTHER, HASH, "$6$"] {

@@ -22,7 +22,7 @@ struct Master {
 impl Master {
     fn new(blueprint: &Blueprint<'_>, said: &str) -> Self {
         let survey = Survey::parse(said);
-        let facts = as_wanted(&steps(&blueprint.site(&survey)));
+        let facts = as_wanted(&steps(&blueprint.site(&survey))).expect("they make sense");
         Self { said: said.to_owned(), facts, scripts: Mutex::default() }
     }
 
@@ -69,7 +69,7 @@ fn looked_at(said: &str, remembered: Option<&str>, known_hosts: &Utf8Path) -> (u
         let steps = steps(&blueprint.site(&survey));
         let (facts, keys) = answers.about(&steps, blueprint, &master).expect("it answers");
         record_keys(keys, &Access::new(known_hosts), &Scope::default()).expect("they are kept");
-        (master.round_trips(), plan(&steps, &facts).to_change())
+        (master.round_trips(), plan(&steps, &facts).expect("they make sense").to_change())
     })
 }
 

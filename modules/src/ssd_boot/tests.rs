@@ -66,15 +66,22 @@ fn the_engine_applies_it_and_then_finds_nothing_to_do() {
     assert!(moved, "the copy says how far it is");
 
     let steps = last(&bench.script);
-    let left = plan(&steps, &gather(&host, &steps).expect("the host answers"));
+    let left =
+        plan(&steps, &gather(&host, &steps).expect("the host answers")).expect("they make sense");
     assert!(left.to_string().contains("the move: copied → present"), "{left}");
     apply(&host, &left, &mut |_| {}).expect("it moves");
     // It has not been started from there yet: the move is not done.
-    assert_eq!(plan(&steps, &gather(&host, &steps).expect("the host answers")).to_change(), 1);
+    assert_eq!(
+        plan(&steps, &gather(&host, &steps).expect("the host answers"))
+            .expect("they make sense")
+            .to_change(),
+        1
+    );
 
     bench.start_from_ssd();
     let steps: Vec<Step> = copy(&bench.script).into_iter().chain(last(&bench.script)).collect();
-    let left = plan(&steps, &gather(&host, &steps).expect("the host answers"));
+    let left =
+        plan(&steps, &gather(&host, &steps).expect("the host answers")).expect("they make sense");
     assert!(left.is_empty(), "{left}");
 }
 

@@ -73,7 +73,7 @@ impl Machine {
     }
 
     pub fn plan(&self, steps: &[Step]) -> HostPlan {
-        plan(steps, &gather(&self.host, steps).unwrap())
+        plan(steps, &gather(&self.host, steps).unwrap()).unwrap()
     }
 
     /// What the fakes were asked to change, and forgets it.
