@@ -14,6 +14,10 @@ use crate::{
 
 pub(crate) const NAME: &str = "workers";
 
+/// How to mount what does not change (nfs(5)): by default the server is asked again, at every opening of a file and some seconds
+/// after each answer, whether it has. In the words that Debian's initramfs knows, which has no `actimeo=`.
+const UNCHANGING: &str = ",nocto,acregmin=3600,acregmax=3600,acdirmin=3600,acdirmax=3600";
+
 /// The one line of a worker's `cmdline.txt`.
 ///
 /// `root` and `nfsroot` are understood by a kernel with NFS root built in (Documentation/admin-guide/nfs/nfsroot.rst) and by
@@ -21,16 +25,16 @@ pub(crate) const NAME: &str = "workers";
 fn command_line(site: &Site<'_>, worker: &Worker) -> String {
     let (cluster, layout) = (site.cluster, site.layout);
     let (name, master) = (&worker.name, cluster.master.address);
-    let (root, access) = match worker.root {
-        Root::Shared => (layout.generation_root(site.boots.number), "ro"),
-        Root::Copy => (layout.copy_root(worker, site.boots.number), "rw"),
+    let (root, access, caching) = match worker.root {
+        Root::Shared => (layout.generation_root(site.boots.number), "ro", UNCHANGING),
+        Root::Copy => (layout.copy_root(worker, site.boots.number), "rw", ""),
     };
     let mut words = vec![
         // The last one is /dev/console: a worker has no screen, and what its first processes say must reach the serial line.
         "console=tty1".to_owned(),
         "console=serial0,115200".to_owned(),
         "root=/dev/nfs".to_owned(),
-        format!("nfsroot={master}:{root},vers=3,tcp,nolock"),
+        format!("nfsroot={master}:{root},vers=3,tcp,nolock{caching}"),
         access.to_owned(),
         format!(
             "ip={}:{master}:{}:{}:{name}:eth0:off",
