@@ -4,10 +4,8 @@ use feeder_scenario::{Cluster, Lab, Node, Provision, Scenario, Steps, Verdict};
 use serde_json::json;
 
 use crate::{
-    swarm::{NODES, START, until},
-    swarm_managers::{
-        LOCAL, ROLES, TASKS, THREE, is_whole, no_secret_is_told, starts_the_service, three_managers,
-    },
+    swarm::{NODES, START, TOKEN, until},
+    swarm_managers::{LOCAL, ROLES, TASKS, THREE, is_whole, starts_the_service, three_managers},
 };
 
 /// In the table of scenarios.
@@ -73,7 +71,7 @@ fn swarm_changes(lab: &mut Lab) -> Verdict {
         grown(lab).applies_changes()?;
         is_whole(lab)
     })?;
-    lab.step("no token and no key is in the evidence", no_secret_is_told)
+    lab.step("no token is in the evidence", |lab| lab.evidence_lacks(TOKEN))
 }
 
 /// Provisioning with the image that has grown.

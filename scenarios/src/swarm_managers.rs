@@ -67,12 +67,15 @@ fn swarm_managers(lab: &mut Lab) -> Verdict {
     lab.step("managers that are locked go on when provision has unlocked them", |lab| {
         are_locked(lab, first)
     })?;
-    lab.step("no token and no key is in the evidence", no_secret_is_told)
+    lab.step("no token and no key is in the evidence", |lab| {
+        lab.evidence_lacks(TOKEN)?;
+        lab.evidence_lacks(UNLOCK_KEY)
+    })
 }
 
 /// Workers that boot this generation join the master's swarm, and all of them manage it.
 pub(crate) fn three_managers(lab: &mut Lab, workers: &[Node], generation: u32) -> Verdict {
-    lab.step("the workers boot it", |lab| {
+    lab.step("the workers boot", |lab| {
         lab.master().run(KEEP_TOKEN)?;
         boot_all(lab, workers, generation)
     })?;
@@ -82,11 +85,6 @@ pub(crate) fn three_managers(lab: &mut Lab, workers: &[Node], generation: u32) -
         until(lab, ALL_MANAGE, ROLES)?;
         lab.master().says(TOKEN_IS_NEW, "new")
     })
-}
-
-pub(crate) fn no_secret_is_told(lab: &mut Lab) -> Verdict {
-    lab.evidence_lacks(TOKEN)?;
-    lab.evidence_lacks(UNLOCK_KEY)
 }
 
 /// One fetches its files while the other's kernel starts.
