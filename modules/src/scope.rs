@@ -169,9 +169,12 @@ mod tests {
             let narrow = scope.check(site.cluster, &steps);
             said = match narrow.and_then(|()| scope.narrow_by(site.cluster, steps, &whole)) {
                 Ok(steps) => {
-                    let left = plan(&steps, &Facts::default());
-                    left.expect("what is left makes sense by itself");
+                    // What is left makes sense by itself, and all of it is planned.
+                    let plan = plan(&steps, &Facts::default()).expect("it makes sense");
+                    let planned: BTreeSet<&str> =
+                        plan.steps.iter().map(|step| &*step.name).collect();
                     let names: Vec<&str> = steps.iter().map(|step| &*step.name).collect();
+                    assert_eq!(planned, names.iter().copied().collect());
                     names.join(" ")
                 }
                 Err(error) => format!("{error}\n→ {}", error.hint().unwrap_or_default()),

@@ -8,6 +8,7 @@ use std::{
 };
 
 use feeder_lan::LanState;
+use feeder_remote::in_parallel;
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
@@ -177,7 +178,8 @@ impl Lab {
             return Err(Failure::interrupted("the run was interrupted"));
         }
         let live = &self.prefix.live;
-        let saved = at_once(nodes, |node| Ok((node.name().to_owned(), node.save(live)?)))?;
+        let save = |node: &super::Node| caught(|| Ok((node.name().to_owned(), node.save(live)?)));
+        let saved = in_parallel(nodes, save).into_iter().collect::<Verdict<_>>()?;
         Ok((saved, lan.state().or_fail(Class::Harness, "the LAN cannot be kept")?))
     }
 
@@ -215,24 +217,13 @@ impl Lab {
         let master = self.master();
         let first_contact = self.first_contact;
         // Each login is a second or two of its guest's work.
-        let wake =
-            |node: &super::Node| node.wake(first_contact.filter(|_| node.name() == master.name()));
-        at_once(self.nodes.values(), wake)
+        let wake = |node: &super::Node| {
+            let away = first_contact.filter(|_| node.name() == master.name());
+            caught(|| node.wake(away))
+        };
+        let nodes: Vec<_> = self.nodes.values().cloned().collect();
+        in_parallel(&nodes, wake).into_iter().collect()
     }
-}
-
-/// The same for all nodes, which do not need each other for it. Of failures, the first node's is told.
-fn at_once<'a, T: Send, A: FromIterator<T>>(
-    nodes: impl IntoIterator<Item = &'a super::Node>,
-    work: impl Fn(&super::Node) -> Verdict<T> + Sync,
-) -> Verdict<A> {
-    std::thread::scope(|scope| {
-        let work = &work;
-        let threads = nodes.into_iter().map(|node| scope.spawn(move || caught(|| work(node))));
-        let threads: Vec<_> = threads.collect();
-        let panicked = || Err(Failure::harness("a thread that worked on a node panicked"));
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| panicked())).collect()
-    })
 }
 
 /// What an entry holds. One that another version of this program has written cannot be told from none.
