@@ -5,7 +5,9 @@ use serde_json::json;
 
 use crate::{
     swarm::{NODES, START, TOKEN, until},
-    swarm_managers::{LOCAL, ROLES, TASKS, THREE, is_whole, starts_the_service, three_managers},
+    swarm_managers::{
+        LOCAL, ROLES, TASKS, THREE, give_image, is_whole, starts_the_service, three_managers,
+    },
 };
 
 /// In the table of scenarios.
@@ -93,8 +95,7 @@ fn loses_its_state(lab: &mut Lab, worker: &Node) -> Verdict {
     lab.provision().with(THREE).applies_changes()?;
     is_whole(lab)?;
     // What it had of images went with its state.
-    lab.load_container_image(worker)?;
-    worker.run(&format!("docker tag {} localhost:1/web:1", lab.container_image()))?;
+    give_image(lab, worker)?;
     lab.provision().with(THREE).finds_nothing_to_do()
 }
 

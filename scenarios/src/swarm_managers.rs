@@ -108,12 +108,17 @@ pub(crate) fn is_whole(lab: &Lab) -> Verdict {
     lab.master().says(ENTRIES, "3")
 }
 
-/// No scenario has the internet, so that every node is given the image. Its name here leads nowhere, at once.
+/// No scenario has the internet. The image's name here leads nowhere, at once.
+pub(crate) fn give_image(lab: &mut Lab, node: &Node) -> Verdict {
+    lab.load_container_image(node)?;
+    node.run(&format!("docker tag {} localhost:1/web:1", lab.container_image())).map(drop)
+}
+
+/// Every node has the image, and runs it.
 pub(crate) fn starts_the_service(lab: &mut Lab, workers: &[Node]) -> Verdict {
     let master = lab.master();
     for node in [&master, &workers[0], &workers[1]] {
-        lab.load_container_image(node)?;
-        node.run(&format!("docker tag {} localhost:1/web:1", lab.container_image()))?;
+        give_image(lab, node)?;
     }
     master.run("docker service create --quiet --detach --no-resolve-image --name web --replicas 3 localhost:1/web:1 >/dev/null")?;
     until(lab, "3", TASKS)
@@ -160,6 +165,5 @@ fn are_locked(lab: &mut Lab, worker: &Node) -> Verdict {
     lab.provision().with(THREE).fails(&words)?;
     lab.provision().with(THREE).autolocks().applies_changes()?;
     is_whole(lab)?;
-    lab.provision().with(THREE).autolocks().finds_nothing_to_do()?;
-    lab.master().run("docker swarm update --autolock=false >/dev/null").map(drop)
+    lab.provision().with(THREE).autolocks().finds_nothing_to_do()
 }
