@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use camino::Utf8PathBuf;
@@ -14,8 +14,28 @@ use feeder_remote::{HostKeys, Password, SshOptions, Tally, UserConfig};
 /// The port of sshd.
 const SSH: u16 = 22;
 
-/// Asked while a host is waited for: whether to go on, given how long it has been so far.
-pub type Patience = Arc<dyn Fn(Duration) -> bool + Send + Sync>;
+/// What is waited for: one takes longer than the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Awaited {
+    /// The master at its new address.
+    NewAddress,
+    /// A system that goes down, and another one that comes up.
+    Restart,
+    /// What the managers of the swarm agree on.
+    Swarm,
+}
+
+/// Asked at the beginning of a waiting. Its answer is asked about ten times a second, until it says no or the waiting is over.
+pub type Patience = Arc<dyn Fn(Awaited) -> KeepWaiting + Send + Sync>;
+
+/// Whether to go on with a waiting.
+pub type KeepWaiting = Box<dyn FnMut() -> bool>;
+
+/// Three minutes of whatever is waited for.
+fn three_minutes(_: Awaited) -> KeepWaiting {
+    let began = Instant::now();
+    Box::new(move || began.elapsed() < Duration::from_secs(180))
+}
 
 /// How to reach the hosts of a cluster.
 #[derive(Clone)]
@@ -36,7 +56,7 @@ pub struct Access {
     pub sudo_password: Option<Secret>,
     /// The password with which the user logs in to a master that has no key of the user's yet.
     pub login_password: Option<Secret>,
-    /// How long to wait for the master at its new address.
+    /// How long to wait for what comes by itself.
     pub patience: Patience,
     /// A folder in which it is remembered what masters were when they were last looked at, which saves a round trip.
     pub surveys: Option<Utf8PathBuf>,
@@ -55,7 +75,7 @@ impl std::fmt::Debug for Access {
 }
 
 impl Access {
-    /// Over the network as it is, with the user's own keys; three minutes for the master to come back.
+    /// Over the network as it is, with the user's own keys; three minutes for what comes by itself.
     pub fn new(known_hosts: impl Into<Utf8PathBuf>) -> Self {
         Self {
             identity: None,
@@ -66,7 +86,7 @@ impl Access {
             first_contact: None,
             sudo_password: None,
             login_password: None,
-            patience: Arc::new(|waited| waited < Duration::from_secs(180)),
+            patience: Arc::new(three_minutes),
             surveys: None,
             tally: Tally::default(),
         }

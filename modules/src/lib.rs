@@ -36,7 +36,7 @@ mod workers;
 #[doc = include_str!("../../docs/own-module.md")]
 struct OwnModule;
 
-pub use access::{Access, Patience};
+pub use access::{Access, Awaited, KeepWaiting, Patience};
 pub use error::ProvisionError;
 pub use generation::{Boots, Generation, Generations, Source, Use, Uses, Wanted, generation_of};
 pub use generations::{Created, Master};

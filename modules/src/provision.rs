@@ -1,6 +1,6 @@
 //! From a board with an address to a master that serves its workers.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::collections::BTreeMap;
 
 use feeder_cluster::{Cluster, Ssd, Worker};
 use feeder_plan::{
@@ -13,8 +13,8 @@ use feeder_remote::{
 };
 
 use crate::{
-    Access, Disk, Disks, Layout, MODULES, Module, ProvisionError, Scope, Secrets, Site, Survey,
-    base, docker, generation,
+    Access, Awaited, Disk, Disks, Layout, MODULES, Module, ProvisionError, Scope, Secrets, Site,
+    Survey, base, docker, generation,
     lock::Lock,
     look::{Blueprint, Memory, last_look, look, record_keys},
     network,
@@ -390,9 +390,8 @@ fn once_from_ssd(
 
 /// Restarts the master, and comes back with a connection to the system that came up.
 fn restart(host: Ssh, verb: &str, cluster: &Cluster, access: &Access) -> Result<Ssh, RemoteError> {
-    let began = Instant::now();
-    let keep_waiting = &mut || (access.patience)(began.elapsed());
-    feeder_remote::restart(host, verb, &access.master(cluster), keep_waiting)
+    let mut keep_waiting = (access.patience)(Awaited::Restart);
+    feeder_remote::restart(host, verb, &access.master(cluster), &mut *keep_waiting)
 }
 
 /// The last copy and the switch; then the master comes back from its SSD, or did not move.
@@ -506,10 +505,10 @@ fn change_address(host: Ssh, site: &Site<'_>, access: &Access) -> Result<Ssh, Pr
     host.run(&network::switch_script(site))?;
     drop(host);
     let options = access.master(site.cluster);
-    let began = Instant::now();
-    let host = wait_until_reachable(&options, &mut || (access.patience)(began.elapsed())).map_err(
-        |source| ProvisionError::NewAddress { host: site.cluster.master.name.to_string(), source },
-    )?;
+    let mut keep_waiting = (access.patience)(Awaited::NewAddress);
+    let host = wait_until_reachable(&options, &mut *keep_waiting).map_err(|source| {
+        ProvisionError::NewAddress { host: site.cluster.master.name.to_string(), source }
+    })?;
     host.run(&network::confirm_script())?;
     Ok(host)
 }

@@ -14,7 +14,7 @@ mod seen;
 #[cfg(test)]
 mod tests;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use feeder_cluster::{Cluster, Ipv4Net, Swarm, Worker};
 use feeder_plan::{ApplyEvent, Change, Mode, Phase, Sign};
@@ -28,7 +28,7 @@ use self::{
     reconcile::{Kind, Standing, absent, standing},
     seen::{Engine, LocalState, Member, members},
 };
-use crate::{Patience, Scope};
+use crate::{Awaited, KeepWaiting, Patience, Scope};
 
 pub(crate) const NAME: &str = "swarm";
 
@@ -273,19 +273,24 @@ impl<'a> Pass<'a> {
 
     /// The same, when its managers have found a leader: after a start, or when one of them is lost, that takes some seconds.
     fn led(&self, mode: Mode) -> Result<Option<View>, SwarmError> {
-        let began = Instant::now();
+        let mut keep_waiting = self.patience();
         loop {
             let view = self.look();
             let Err(SwarmError::NoQuorum { host, .. }) = &view else { return view };
-            if mode == Mode::Plan || !self.pause(began, host)? {
+            if mode == Mode::Plan || !self.pause(&mut keep_waiting, host)? {
                 return view;
             }
         }
     }
 
-    /// Lets a moment pass before another attempt at what has been tried since then; false when patience is at its end.
-    fn pause(&self, began: Instant, host: &str) -> Result<bool, SwarmError> {
-        if !(self.reach.patience)(began.elapsed()) {
+    /// For something that is tried until it works.
+    fn patience(&self) -> KeepWaiting {
+        (self.reach.patience)(Awaited::Swarm)
+    }
+
+    /// Lets a moment pass before another attempt; false when patience is at its end.
+    fn pause(&self, keep_waiting: &mut KeepWaiting, host: &str) -> Result<bool, SwarmError> {
+        if !keep_waiting() {
             return Ok(false);
         }
         if interrupt::wait_timeout(PACE) {

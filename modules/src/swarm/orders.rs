@@ -1,7 +1,5 @@
 //! Orders to the master's engine about members, and waiting until they are followed.
 
-use std::time::Instant;
-
 use feeder_plan::Mode;
 use serde_json::{Value, json};
 
@@ -69,10 +67,10 @@ impl Pass<'_> {
         &self,
         mut attempt: impl FnMut() -> Result<Result<(), (String, String)>, SwarmError>,
     ) -> Result<(), SwarmError> {
-        let began = Instant::now();
+        let mut keep_waiting = self.patience();
         loop {
             let Err((host, last)) = attempt()? else { return Ok(()) };
-            if !self.pause(began, &host)? {
+            if !self.pause(&mut keep_waiting, &host)? {
                 return Err(SwarmError::NotReady { host, last });
             }
         }

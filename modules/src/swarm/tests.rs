@@ -8,7 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use camino::Utf8PathBuf;
@@ -24,6 +24,18 @@ use crate::{Patience, Scope, part::tests::LAB};
 
 const INACTIVE: &str =
     r#"{"Swarm":{"NodeID":"","LocalNodeState":"inactive","ControlAvailable":false}}"#;
+
+/// Of somebody who tries once.
+fn none() -> Patience {
+    Arc::new(|_| Box::new(|| false))
+}
+
+fn two_seconds() -> Patience {
+    Arc::new(|_| {
+        let began = Instant::now();
+        Box::new(move || began.elapsed() < Duration::from_secs(2))
+    })
+}
 
 /// A cluster's engines, in a folder.
 struct Engines {
@@ -92,7 +104,7 @@ impl Engines {
             }
             Ok(Box::new(self.host(&host)))
         };
-        let patience: Patience = Arc::new(|waited| waited < Duration::from_secs(2));
+        let patience = two_seconds();
         let reach = Reach { scope, master: &master, worker: &worker, patience: &patience };
         let swarm = cluster.swarm.as_ref().expect("it has a swarm");
         settle(&cluster, swarm, &reach, mode, &mut |_| {})
@@ -181,7 +193,7 @@ fn a_swarm_that_is_as_wanted_costs_one_round_trip() {
     let master = Counting(engines.host("cluster00"), AtomicUsize::new(0));
     let worker =
         |_: &Worker| -> Result<Box<dyn Host>, RemoteError> { unreachable!("the managers see it") };
-    let patience: Patience = Arc::new(|_| false);
+    let patience = none();
     let scope = &Scope::default();
     let reach = Reach { scope, master: &master, worker: &worker, patience: &patience };
     let swarm = cluster.swarm.as_ref().expect("it has a swarm");
@@ -345,7 +357,7 @@ fn nodes_are_drained_and_activated_by_command() {
     let (text, master) = (lab("[swarm]\n"), engines.host("cluster00"));
     let cluster = cluster(&text);
     let swarm = cluster.swarm.as_ref().expect("it has a swarm");
-    let patience: Patience = Arc::new(|_| false);
+    let patience = none();
     let set = |names: &[&str], wanted| {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let results = super::availability::set(&cluster, swarm, &master, &patience, &names, wanted);
@@ -379,7 +391,7 @@ fn without_an_engine_a_worker_is_told_to_restart() {
     let worker = |worker: &Worker| -> Result<Box<dyn Host>, RemoteError> {
         Ok(Box::new(Local::new(worker.name.as_str()).env("FEEDER_DOCKER_SOCKET", bare)))
     };
-    let (master, patience): (_, Patience) = (engines.host("cluster00"), Arc::new(|_| false));
+    let (master, patience) = (engines.host("cluster00"), none());
     let scope = &Scope::default();
     let reach = Reach { scope, master: &master, worker: &worker, patience: &patience };
     let swarm = cluster.swarm.as_ref().expect("it has a swarm");
@@ -448,7 +460,7 @@ fn who_is_taken_out_leaves_before_the_master_serves_it_no_more() {
     let nobody = |worker: &Worker| -> Result<Box<dyn Host>, RemoteError> {
         panic!("{} is asked", worker.name)
     };
-    let patience: Patience = Arc::new(|_| false);
+    let patience = none();
     let scope = &Scope::default();
     let reach = Reach { scope, master: &master, worker: &nobody, patience: &patience };
     let retired = |reach: &Reach<'_>| {

@@ -12,13 +12,18 @@ use camino::Utf8PathBuf;
 use feeder_cluster::Cluster;
 use feeder_lan::{Lan, RogueDhcp};
 use feeder_machine::Profile;
-use feeder_modules::Access;
+use feeder_modules::{Access, Awaited};
 use feeder_remote::UserConfig;
 
-use crate::{Budget, Deadline, Story, clock::locked};
+use super::node::BOOT;
+use crate::{Budget, Deadline, Story};
 
-/// How long the master may take to show up at its new address, or a worker in the swarm, in vCPU seconds of the master.
-pub(crate) const PATIENCE: u64 = 60;
+/// How long the master may take to show up at its new address, or the managers of the swarm to agree, in vCPU seconds of the
+/// master.
+const SETTLING: u64 = 120;
+/// How long the master may take to go down and come up again, in its vCPU seconds. Much of that it may be idle for: a trial
+/// that nobody can reach ends after five minutes.
+const RESTART: u64 = SETTLING + BOOT;
 
 pub(crate) struct Bench {
     pub(crate) story: Story,
@@ -45,32 +50,25 @@ pub(crate) struct Bench {
 impl Bench {
     /// How this cluster is reached from here: through the LAN's router, with the image's key, and nothing of the user's.
     pub(crate) fn access(&self) -> Access {
-        self.patient_access(PATIENCE)
-    }
-
-    /// The same, for who waits so many vCPU seconds of the master for a node.
-    pub(crate) fn patient_access(&self, patience: u64) -> Access {
         let mut access = Access::new(&self.known_hosts);
         access.identity = Some(self.identity.clone());
         access.config = UserConfig::Ignored;
         access.at.clone_from(&self.forwards);
         access.surveys = Some(self.story.dir().scratch().join("surveys"));
         let (story, master) = (self.story.clone(), vec![self.cluster.master.name.to_string()]);
-        let (began, budget) = (Mutex::new(None), self.budget(patience));
-        access.patience = Arc::new(move |waited| {
-            let now = story.progress_of(&master);
-            let start = {
-                let mut began = locked(&began);
-                // Less waiting than last time: it is for something else.
-                match *began {
-                    Some((before, start)) if before <= waited => *began = Some((waited, start)),
-                    _ => *began = Some((waited, now)),
-                }
-                began.map_or(now, |(_, start)| start)
+        let (settling, restart) = (self.budget(SETTLING), self.budget(RESTART));
+        access.patience = Arc::new(move |awaited| {
+            let budget = match awaited {
+                Awaited::NewAddress | Awaited::Swarm => settling,
+                Awaited::Restart => restart,
             };
-            !story.interrupted()
-                && story.guests().fate_of(&master).is_none()
-                && Deadline::new(start, budget).expired(now).is_none()
+            let deadline = Deadline::new(story.progress_of(&master), budget);
+            let (story, master) = (story.clone(), master.clone());
+            Box::new(move || {
+                !story.interrupted()
+                    && story.guests().fate_of(&master).is_none()
+                    && deadline.expired(story.progress_of(&master)).is_none()
+            })
         });
         access
     }

@@ -6,7 +6,7 @@ pub(super) mod restart;
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -28,7 +28,7 @@ use super::{
 use crate::{Class, Failure, Firmware, OrFail, Poll, PowerEnd, Verdict, WaitSpec, clock::locked};
 
 /// From power to a login, in vCPU seconds of an untuned boot with room to spare.
-const BOOT: u64 = 240;
+pub(super) const BOOT: u64 = 240;
 /// From power, or one MiB of its files, to the next or to a kernel, in vCPU seconds of it and the master: a thousand packets, while
 /// the master may serve other nodes, too. The firmware gives up by itself.
 const FIRMWARE: u64 = 120;
@@ -36,6 +36,9 @@ const FIRMWARE: u64 = 120;
 const COMMAND: u64 = 120;
 /// From one look at something that has yet to come to the next.
 const PACE: Duration = Duration::from_secs(1);
+/// The same at most. A look is work of the machine that is waited for, so it is left alone for [`LEFT_ALONE`] times as long.
+const SLOW_PACE: Duration = Duration::from_secs(5);
+const LEFT_ALONE: u32 = 3;
 
 /// A node; cheap to clone, a clone is the same node.
 #[derive(Clone)]
@@ -483,7 +486,7 @@ impl Node {
         put.map_err(|error| Failure::expected("cannot write a file", &error).on(self.name()))
     }
 
-    /// Runs a script about once a second until it prints this, within a budget of vCPU seconds of all these nodes together.
+    /// Runs a script every few seconds until it prints this, within a budget of vCPU seconds of all these nodes together.
     ///
     /// # Errors
     /// It did not; the last thing that it printed is told.
@@ -496,6 +499,7 @@ impl Node {
         let mut failed = None;
         let came = bench.story.wait_in(spec, |waiting| {
             while waiting.go_on() {
+                let began = Instant::now();
                 match ssh.run(script) {
                     Ok(output) if output.stdout_text().trim_end() == wanted => return Some(()),
                     Ok(output) => waiting.saw(output.stdout_text().trim_end().to_owned()),
@@ -506,7 +510,8 @@ impl Node {
                     }
                 }
                 // An interrupt ends the wait at its next turn.
-                let _interrupted = feeder_process::interrupt::wait_timeout(PACE);
+                let pause = (LEFT_ALONE * began.elapsed()).clamp(PACE, SLOW_PACE);
+                let _interrupted = feeder_process::interrupt::wait_timeout(pause);
             }
             None
         });

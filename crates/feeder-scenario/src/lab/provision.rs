@@ -15,17 +15,14 @@ use feeder_lan::{Fault, Traffic};
 
 use super::{
     Lab, Node, Recording,
-    bench::PATIENCE,
     faults::{clear, inject},
 };
 use crate::{Change, Event, Failure, Steps, Verdict};
 
 /// From a bare system to a master that serves, in vCPU seconds: packages, and a copy of the system.
-const PROVISION: u64 = 600;
+const PROVISION: u64 = 1200;
 /// The same with a second copy, to an SSD, and a restart.
-const WITH_MOVE: u64 = 1200;
-/// A trial that nobody can reach ends after five minutes, in which the master is idle, and the card starts again.
-const TRIAL: u64 = 240;
+const WITH_MOVE: u64 = 2400;
 
 /// What provisioning says of a master that it does not find at its new address.
 const NOT_AT_HOME: &str = "did not answer at its new address";
@@ -172,8 +169,7 @@ impl Provision<'_> {
 
     /// As the command line reaches a master: under whatever key it shows, where the router put it as long as it is bare.
     fn access(&self) -> Access {
-        let patience = if self.trial { TRIAL } else { PATIENCE };
-        let mut access = self.lab.bench().patient_access(patience);
+        let mut access = self.lab.bench().access();
         access.host_keys = HostKeys::AcceptNew;
         access.first_contact = self.lab.first_contact;
         if let Some(password) = self.password {
@@ -246,7 +242,7 @@ impl Provision<'_> {
         let mut access = self.access();
         // The discard port of an address of this host that nobody uses.
         access.at.insert(master.name().to_owned(), ([127, 0, 0, 99], 9).into());
-        access.patience = Arc::new(|_| false);
+        access.patience = Arc::new(|_| Box::new(|| false));
         match self.apply(&access, &mut |_| {}) {
             Err(failure) if failure.message.contains(NOT_AT_HOME) => {
                 self.lab.story().note(format!("as expected: {}", failure.message));
