@@ -17,6 +17,10 @@ pub(super) struct Freshness {
     /// Take nothing over from earlier runs: every step runs, from power-on
     #[arg(long)]
     cold: bool,
+    /// Run this step, by its number, and all after it: only those before it may be taken over
+    #[arg(long, value_name = "STEP", conflicts_with_all = ["again", "cold"],
+          value_parser = clap::value_parser!(u32).range(1..))]
+    from: Option<u32>,
 }
 
 #[derive(Debug, Args)]
@@ -47,7 +51,7 @@ pub(super) struct Known {
 impl Freshness {
     /// Runs it whether or not it has passed: somebody wants to be there.
     pub(super) fn again(cold: bool) -> Self {
-        Self { again: true, cold }
+        Self { again: true, cold, from: None }
     }
 
     /// Looks whether a scenario has passed with the inputs of today.
@@ -66,7 +70,8 @@ impl Freshness {
 
     /// The run that proves it, when that is enough.
     pub(super) fn proven(self, known: &Known) -> Option<Ran> {
-        let proof = known.proof.as_ref().filter(|_| !self.again && !self.cold)?;
+        let proof =
+            known.proof.as_ref().filter(|_| !self.again && !self.cold && self.from.is_none())?;
         let text = fs_err::read(proof.run.join("report.json")).ok()?;
         let report: Report = serde_json::from_slice(&text).ok()?;
         Some(Ran { report, dir: proof.run.clone() })
@@ -75,9 +80,10 @@ impl Freshness {
     /// The same options, with what may be taken over.
     pub(super) fn options(self, known: &Known, options: &Options) -> Options {
         let mut options = options.clone();
-        options.stage.reuse = match &known.proof {
+        options.stage.reuse = match (&known.proof, self.from) {
             _ if self.cold => Reuse::Nothing,
-            Some(proof) if self.again => Reuse::Steps(proof.steps.saturating_sub(1)),
+            (_, Some(step)) => Reuse::Steps(step as usize - 1),
+            (Some(proof), _) if self.again => Reuse::Steps(proof.steps.saturating_sub(1)),
             _ => Reuse::Steps(usize::MAX),
         };
         options

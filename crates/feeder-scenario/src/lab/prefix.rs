@@ -141,10 +141,15 @@ impl Lab {
         mutation.plant(self)
     }
 
-    /// Keeps the state that the cluster is in. Its processors stand still meanwhile.
+    /// Keeps the state that the cluster is in, unless another run has. Its processors stand still meanwhile.
     fn keep(&mut self, place: usize, start: Reading, took: Reading) -> Verdict {
         if self.prefix.chain.key().is_none() {
             return Err(Failure::harness("the step's code is not known"));
+        }
+        let Prefix { live, chain, .. } = &self.prefix;
+        let kept = live.has(chain);
+        if kept.map_err(|error| Failure::expected("cannot look for kept states", &error))? {
+            return Ok(());
         }
         let nodes: Vec<_> = self.nodes.values().cloned().collect();
         if let Some(why) = nodes.iter().find_map(super::Node::cannot_be_saved) {

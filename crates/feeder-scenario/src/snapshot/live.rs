@@ -82,6 +82,17 @@ impl Live {
         Ok(Some(entry))
     }
 
+    /// Whether the state that the chain has come to is kept already.
+    ///
+    /// # Errors
+    /// The shelf cannot be read.
+    pub fn has(&self, chain: &Chain) -> Result<bool, ShelfError> {
+        let Some(key) = chain.key() else { return Ok(false) };
+        let _nothing_goes = self.shelf.shared()?;
+        let mut entries = self.shelf.entries()?.into_iter();
+        Ok(entries.any(|(_, entry)| entry.key == key && self.shelf.missing(&entry).is_empty()))
+    }
+
     /// Keeps the state that the chain has come to, with all `files` on the shelf that it needs, those of the states before it
     /// included: nobody may write to them any more. None when the chain has no key. When another run was faster, its state
     /// stays, and is given.

@@ -180,6 +180,7 @@ fn of_two_runs_that_come_to_the_same_state_the_first_one_stays() {
     for live in [&first, &second] {
         let mut chain = Chain::new("a", base(), ingredients());
         chain.took(chain.next("boot", Some(&steps()[0])), [""; 0]);
+        assert_eq!(live.has(&chain).unwrap(), !kept.is_empty());
         let file = live.new_file("disk").unwrap();
         fs::write(&file, "disk").unwrap();
         kept.push(live.publish(&chain, &world.root, &[file], json!(null)).unwrap().unwrap());
