@@ -9,7 +9,7 @@ use std::{
 
 use camino::Utf8PathBuf;
 use feeder_cluster::{Cluster, Secret, SecretError};
-use feeder_remote::{HostKeys, Password, SshOptions, Tally, UserConfig};
+use feeder_remote::{CONNECT_TIMEOUT, HostKeys, Password, SILENCE, SshOptions, Tally, UserConfig};
 
 /// The port of sshd.
 const SSH: u16 = 22;
@@ -56,6 +56,10 @@ pub struct Access {
     pub sudo_password: Option<Secret>,
     /// The password with which the user logs in to a master that has no key of the user's yet.
     pub login_password: Option<Secret>,
+    /// How long one attempt to reach a node may take; half of it for workers that may well have no power.
+    pub connect_timeout: Duration,
+    /// How long a node may stay silent before the connection to it counts as lost.
+    pub silence: Duration,
     /// How long to wait for what comes by itself.
     pub patience: Patience,
     /// A folder in which it is remembered what masters were when they were last looked at, which saves a round trip.
@@ -86,6 +90,8 @@ impl Access {
             first_contact: None,
             sudo_password: None,
             login_password: None,
+            connect_timeout: CONNECT_TIMEOUT,
+            silence: SILENCE,
             patience: Arc::new(three_minutes),
             surveys: None,
             tally: Tally::default(),
@@ -143,6 +149,8 @@ impl Access {
         if name == cluster.master.name.as_str() {
             options.login_password = self.login_password.as_ref().map(password);
         }
+        options.connect_timeout = self.connect_timeout;
+        options.silence = self.silence;
         options.tally = self.tally.clone();
         options
     }

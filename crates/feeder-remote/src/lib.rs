@@ -38,7 +38,9 @@ pub use error::RemoteError;
 pub use hold::{HELD, Held};
 pub use host::Host;
 pub use local::Local;
-pub use options::{HostKeys, Password, Privilege, SshOptions, UserConfig};
+pub use options::{
+    CONNECT_TIMEOUT, HostKeys, Password, Privilege, SILENCE, SshOptions, UserConfig,
+};
 pub use parallel::in_parallel;
 pub use restart::{POWER_OFF, REBOOT, later, power_off, restart};
 pub use ssh::Ssh;

@@ -41,8 +41,13 @@ pub struct SshOptions {
     pub tally: Tally,
 }
 
+/// How long one attempt to connect may take, unless somebody says otherwise.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a host may stay silent, unless somebody says otherwise.
+pub const SILENCE: Duration = Duration::from_secs(60);
+
 impl SshOptions {
-    /// Strict about host keys, root through sudo, the user's configuration honoured, 15 s to connect, a minute of silence.
+    /// Strict about host keys, root through sudo, the user's configuration honoured, [`CONNECT_TIMEOUT`], [`SILENCE`].
     pub fn new(
         user: impl Into<String>,
         address: SocketAddr,
@@ -61,8 +66,8 @@ impl SshOptions {
             sudo_password: None,
             login_password: None,
             through: None,
-            connect_timeout: Duration::from_secs(15),
-            silence: Duration::from_secs(60),
+            connect_timeout: CONNECT_TIMEOUT,
+            silence: SILENCE,
             tally: Tally::default(),
         }
     }

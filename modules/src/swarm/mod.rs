@@ -36,8 +36,6 @@ pub(crate) const NAME: &str = "swarm";
 const PORT: u16 = 2377;
 /// From one look at a node that has yet to come to the next.
 const PACE: Duration = Duration::from_secs(1);
-/// How long one attempt to reach a worker may take: most of those that the managers do not see have no power.
-const CONNECT: Duration = Duration::from_secs(8);
 /// How often the members are gone over before they count as never content: one change can be the reason for another.
 const PASSES: usize = 3;
 /// Of which overlay networks get their addresses: the first that has nothing to do with the cluster's own.
@@ -78,7 +76,8 @@ pub(crate) fn over_ssh(cluster: &Cluster, access: &crate::Access, worker: &Worke
             last: "it is not in the cluster".to_owned(),
         });
     };
-    options.connect_timeout = CONNECT;
+    // Several may have no power.
+    options.connect_timeout = access.connect_timeout / 2;
     Ok(Box::new(Ssh::connect(options)?))
 }
 

@@ -80,13 +80,18 @@ impl Freshness {
     /// The same options, with what may be taken over.
     pub(super) fn options(self, known: &Known, options: &Options) -> Options {
         let mut options = options.clone();
-        options.stage.reuse = match (&known.proof, self.from) {
+        options.stage.reuse = self.reuse(known.proof.as_ref().map(|proof| proof.steps));
+        options
+    }
+
+    /// What may be taken over, of a scenario that has passed with so many steps or not yet.
+    fn reuse(self, passed: Option<usize>) -> Reuse {
+        match (passed, self.from) {
             _ if self.cold => Reuse::Nothing,
             (_, Some(step)) => Reuse::Steps(step as usize - 1),
-            (Some(proof), _) if self.again => Reuse::Steps(proof.steps.saturating_sub(1)),
+            (Some(steps), None) if self.again => Reuse::Steps(steps.saturating_sub(1)),
             _ => Reuse::Steps(usize::MAX),
-        };
-        options
+        }
     }
 }
 
@@ -147,4 +152,50 @@ pub(super) fn explain<S: Stage>(
 fn shelf() -> Result<Shelf, Box<dyn Expected>> {
     let root: Utf8PathBuf = Shelf::default_root();
     Ok(Shelf::open(&root)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        freshness: Freshness,
+    }
+
+    fn parsed(arguments: &[&str]) -> Result<Freshness, clap::Error> {
+        let all = ["scenario"].iter().chain(arguments);
+        Command::try_parse_from(all).map(|command| command.freshness)
+    }
+
+    #[test]
+    fn only_what_nobody_wants_to_see_is_taken_over() {
+        for (arguments, passed, reuse) in [
+            (&[][..], None, Reuse::Steps(usize::MAX)),
+            (&["--again"], None, Reuse::Steps(usize::MAX)),
+            (&["--again"], Some(7), Reuse::Steps(6)),
+            (&["--cold"], Some(7), Reuse::Nothing),
+            (&["--from", "4"], None, Reuse::Steps(3)),
+            (&["--from", "4"], Some(7), Reuse::Steps(3)),
+            (&["--from", "1"], Some(7), Reuse::Steps(0)),
+        ] {
+            let freshness = parsed(arguments).expect("they fit together");
+            assert_eq!(freshness.reuse(passed), reuse, "{arguments:?} {passed:?}");
+        }
+    }
+
+    #[test]
+    fn a_step_to_begin_with_excludes_other_wishes() {
+        for (wrong, said) in [
+            (&["--from", "0"][..], "0 is not in 1.."),
+            (&["--from", "2", "--cold"], "cannot be used with"),
+            (&["--from", "2", "--again"], "cannot be used with"),
+        ] {
+            let error = parsed(wrong).expect_err("they do not fit together").to_string();
+            assert!(error.contains(said), "{wrong:?}: {error}");
+        }
+    }
 }

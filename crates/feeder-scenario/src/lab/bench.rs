@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use camino::Utf8PathBuf;
@@ -24,6 +25,11 @@ const SETTLING: u64 = 120;
 /// How long the master may take to go down and come up again, in its vCPU seconds. Much of that it may be idle for: a trial
 /// that nobody can reach ends after five minutes.
 const RESTART: u64 = SETTLING + BOOT;
+
+/// How long a guest may take to greet who connects, and be silent. On the host's clock, as ssh has no other, so a loaded host is
+/// allowed for; waits have deadlines of their own.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_secs(240);
 
 pub(crate) struct Bench {
     pub(crate) story: Story,
@@ -55,6 +61,7 @@ impl Bench {
         access.config = UserConfig::Ignored;
         access.at.clone_from(&self.forwards);
         access.surveys = Some(self.story.dir().scratch().join("surveys"));
+        (access.connect_timeout, access.silence) = (CONNECT_TIMEOUT, SILENCE);
         let (story, master) = (self.story.clone(), vec![self.cluster.master.name.to_string()]);
         let (settling, restart) = (self.budget(SETTLING), self.budget(RESTART));
         access.patience = Arc::new(move |awaited| {

@@ -155,13 +155,17 @@ impl Node {
         locked(&self.shared.state).boot.clone()
     }
 
+    pub(super) fn has_power(&self) -> bool {
+        locked(&self.shared.state).machine.is_some()
+    }
+
     /// Gives it power: its firmware finds a kernel, and the kernel starts.
     ///
     /// # Errors
     /// The firmware found nothing to start, or the emulator did not.
     pub fn power_on(&self) -> Verdict<&Self> {
         let bench = &self.shared.bench;
-        if locked(&self.shared.state).machine.is_some() {
+        if self.has_power() {
             return Err(Failure::scenario(format!("{} has power already", self.name())));
         }
         bench.story.power_on(self.name(), bench.machine_of(self.name()).name);

@@ -27,6 +27,9 @@ const WITH_MOVE: u64 = 2400;
 /// What provisioning says of a master that it does not find at its new address.
 const NOT_AT_HOME: &str = "did not answer at its new address";
 
+/// The discard port of an address of this host that nobody uses.
+const NOWHERE: ([u8; 4], u16) = ([127, 0, 0, 99], 9);
+
 /// What a run says while another one is at work on the host.
 const AT_IT: &str = "another run is applying";
 
@@ -172,6 +175,9 @@ impl Provision<'_> {
         let mut access = self.lab.bench().access();
         access.host_keys = HostKeys::AcceptNew;
         access.first_contact = self.lab.first_contact;
+        // The router accepts in the name of a node that has no power, and then nothing comes.
+        let dark = self.lab.nodes.values().filter(|node| !node.has_power());
+        access.at.extend(dark.map(|node| (node.name().to_owned(), NOWHERE.into())));
         if let Some(password) = self.password {
             access.identity = None;
             access.login_password = Some(Secret::new(password));
@@ -240,8 +246,7 @@ impl Provision<'_> {
     pub fn does_not_find_it_at_home(mut self) -> Verdict {
         let master = self.lab.master();
         let mut access = self.access();
-        // The discard port of an address of this host that nobody uses.
-        access.at.insert(master.name().to_owned(), ([127, 0, 0, 99], 9).into());
+        access.at.insert(master.name().to_owned(), NOWHERE.into());
         access.patience = Arc::new(|_| Box::new(|| false));
         match self.apply(&access, &mut |_| {}) {
             Err(failure) if failure.message.contains(NOT_AT_HOME) => {
