@@ -17,7 +17,10 @@ pub(super) struct Request {
 
 /// What the engine answered.
 pub(super) struct Answer {
+    /// 0 when it did not.
     status: u16,
+    /// How curl ended.
+    exit: u16,
     body: String,
 }
 
@@ -76,8 +79,11 @@ impl Answer {
 
     /// What the engine said, as far as it said no.
     pub(super) fn message(&self) -> String {
-        if self.status == 0 {
+        if self.is_late() {
             return format!("it did not answer within {PATIENCE} s");
+        }
+        if self.is_none() {
+            return "it takes no requests; `journalctl -u docker` there says why".to_owned();
         }
         let parsed: Option<Value> = serde_json::from_str(&self.body).ok();
         let message = parsed.as_ref().and_then(|body| body["message"].as_str());
@@ -96,6 +102,11 @@ impl Answer {
 
     /// No within the time that it was given: as a rule it goes on with it by itself.
     pub(super) fn is_late(&self) -> bool {
+        self.exit == LATE
+    }
+
+    /// It is none: the engine did not answer, or there is nobody at its socket to do so.
+    pub(super) fn is_none(&self) -> bool {
         self.status == 0
     }
 
@@ -116,6 +127,8 @@ impl Answer {
 const MARK: char = '\u{1e}';
 /// How many seconds an engine may take for an answer: joining a swarm takes it long on a board.
 const PATIENCE: u32 = 150;
+/// How curl ends when that is over.
+const LATE: u16 = 28;
 /// Stands in place of answers.
 const NO_ENGINE: &str = "no engine";
 
@@ -129,7 +142,11 @@ ask() {
   method=$1 path=$2
   shift 2
   curl --silent --show-error --max-time "$patience" --unix-socket "$socket" --header 'Content-Type: application/json' \
-    --write-out "$mark%{http_code}\n" --request "$method" "$@" "http://engine$path" || [ $? = 28 ]
+    --write-out "$mark%{http_code} %{exitcode}\n" --request "$method" "$@" "http://engine$path" || case $? in
+    # Nobody listens; late; no answer; reset. An engine that cannot start resets, as systemd has its socket.
+    7 | 28 | 52 | 56) ;;
+    *) return 1 ;;
+    esac
 }
 "#;
 
@@ -168,9 +185,11 @@ fn parse(text: &str) -> Asked {
     let mut answers = Vec::new();
     let mut rest = rest;
     while let Some((body, more)) = rest.split_once(MARK) {
-        let (status, more) = more.split_once('\n').unwrap_or((more, ""));
+        let (ended, more) = more.split_once('\n').unwrap_or((more, ""));
+        let mut ended = ended.split_whitespace().map(|number| number.parse().unwrap_or_default());
         answers.push(Answer {
-            status: status.trim().parse().unwrap_or_default(),
+            status: ended.next().unwrap_or_default(),
+            exit: ended.next().unwrap_or_default(),
             body: body.to_owned(),
         });
         rest = more;
@@ -185,7 +204,7 @@ mod tests {
     #[test]
     fn answers_are_told_apart() {
         let asked =
-            parse("abc\n{\"a\":1}\n\u{1e}200\n{\"message\":\"This node is not\"}\n\u{1e}503\n");
+            parse("abc\n{\"a\":1}\n\u{1e}200 0\n{\"message\":\"This node is not\"}\n\u{1e}503 0\n");
         assert_eq!(asked.root_ca.as_deref(), Some("abc"));
         let answers = asked.answers.expect("there are some");
         assert_eq!(answers.len(), 2);
@@ -203,7 +222,7 @@ mod tests {
 
     #[test]
     fn an_engine_that_is_late_has_not_said_yes() {
-        let asked = parse("abc\n\u{1e}000\n");
+        let asked = parse("abc\n\u{1e}000 28\n");
         let answer = &asked.answers.expect("there is one")[0];
         assert!(answer.is_late() && !answer.goes_on() && answer.json().is_none());
         let error = answer.done("cluster00", "make a swarm").expect_err("no answer");
@@ -214,8 +233,19 @@ mod tests {
     }
 
     #[test]
+    fn an_engine_that_takes_no_requests_does_nothing_by_itself() {
+        for exit in ["7", "52", "56"] {
+            let asked = parse(&format!("abc\n\u{1e}000 {exit}\n"));
+            let answer = &asked.answers.expect("there is one")[0];
+            assert!(answer.is_none() && !answer.is_late() && answer.json().is_none());
+            assert!(answer.message().contains("journalctl -u docker"), "{}", answer.message());
+        }
+    }
+
+    #[test]
     fn an_answer_that_is_no_error_is_not_repeated() {
-        let answer = Answer { status: 200, body: "{\"JoinTokens\":\"SWMTKN-1\"}".to_owned() };
+        let answer =
+            Answer { status: 200, exit: 0, body: "{\"JoinTokens\":\"SWMTKN-1\"}".to_owned() };
         assert!(!answer.message().contains("SWMTKN"));
     }
 }

@@ -193,6 +193,8 @@ enum Met {
     Silent(String),
     /// Its system has no engine.
     NoEngine,
+    /// Its engine does not answer.
+    NoAnswer(String),
     /// It answered.
     Stands(Standing, Engine, Box<dyn Host>),
 }
@@ -336,6 +338,10 @@ impl<'a> Pass<'a> {
                     "{name} is not in the swarm: the system that it runs has no Docker. \
                      `cargo xtask node reboot {name}`, then provision again"
                 )),
+                Met::NoAnswer(said) => self.settled.notes.push(format!(
+                    "{name} is not in the swarm, and its engine is not asked: {said}. \
+                     Once it runs, as a rule after `cargo xtask node reboot {name}`, provision again"
+                )),
                 Met::Stands(Standing::Elsewhere, engine, _) => {
                     let managers = engine.managers;
                     return Err(SwarmError::Elsewhere { host: name.to_owned(), managers });
@@ -374,6 +380,9 @@ impl<'a> Pass<'a> {
             };
             let asked = ask(&*host, &[Request::get("/info")])?;
             let Some([info]) = asked.answers.as_deref() else { return Ok(Met::NoEngine) };
+            if info.is_none() {
+                return Ok(Met::NoAnswer(info.message()));
+            }
             let info = info.value(host.name(), "look at the engine")?;
             let engine = parsed(Engine::parse(info, asked.root_ca.clone()), &*host)?;
             let standing = standing(&engine, members, root_ca);

@@ -400,6 +400,18 @@ fn without_an_engine_a_worker_is_told_to_restart() {
     assert!(settled.notes[0].contains("cargo xtask node reboot cluster01"), "{:?}", settled.notes);
 }
 
+/// As where the disk is full: systemd holds the socket, and the engine ends before it takes anything from it.
+#[test]
+fn a_worker_whose_engine_cannot_start_keeps_nobody_from_the_rest() {
+    let engines = Engines::new();
+    engines.write("cluster01/cannot-start", "");
+    let settled = engines.settle(&lab("[swarm]\n"), &[], Mode::Apply).expect("it goes on");
+    let told: Vec<_> = settled.changes.iter().map(|change| change.text.as_str()).collect();
+    assert!(told.contains(&"node cluster02: joins"), "{told:?}");
+    assert!(!told.iter().any(|told| told.contains("cluster01")), "{told:?}");
+    assert!(settled.notes[0].contains("`journalctl -u docker` there"), "{:?}", settled.notes);
+}
+
 #[test]
 fn managers_that_elect_a_leader_are_waited_for() {
     let engines = Engines::new();

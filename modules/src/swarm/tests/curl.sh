@@ -8,7 +8,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     --request) method=$2 && shift ;;
     # Like the real one it knows \n, and no other number of a character.
-    --write-out) after=${2%"%{http_code}\n"} && shift ;;
+    --write-out) after=${2%"%{http_code} %{exitcode}\n"} && shift ;;
     --data-binary) body=$(cat) ;;
     http://engine*) path=${1#http://engine} ;;
   esac
@@ -16,7 +16,7 @@ while [ $# -gt 0 ]; do
 done
 [ "$method" = GET ] || printf '%s\n' "$method $path $body" >>"$ENGINE/orders"
 
-say() { printf '%s\n%s%s\n' "${2-}" "$after" "$1"; exit; }
+say() { printf '%s\n%s%s 0\n' "${2-}" "$after" "$1"; exit; }
 refuse() { say "$1" "{\"message\":\"$2\"}"; }
 field() { printf '%s' "$body" | sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }
 info() {
@@ -34,6 +34,11 @@ member() { # ID ROLE
 }
 manages() { grep -q '"ControlAvailable":true' "$ENGINE/info" || refuse 503 "This node is not a swarm manager"; }
 
+if [ -e "$ENGINE/cannot-start" ]; then
+  printf '%s000 56\n' "$after"
+  echo 'curl: (56) Recv failure: Connection reset by peer' >&2
+  exit 56
+fi
 case "$method ${path%%\?*}" in
   "GET /info")
     cluster=
