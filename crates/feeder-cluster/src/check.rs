@@ -69,6 +69,8 @@ pub(crate) struct DraftSwarm {
     pub(crate) managers: Option<Spanned<usize>>,
     /// Also None when it is not given.
     pub(crate) master: Option<Spanned<Availability>>,
+    /// The same.
+    pub(crate) heartbeat: Option<Spanned<u64>>,
     pub(crate) autolock: Option<Spanned<SecretRef>>,
 }
 
@@ -155,6 +157,7 @@ fn read<'t>(root: &'t DeTable<'t>, end: usize, problems: &mut Vec<Diagnostic>) -
     draft.swarm = read::optional(root, &schema::SWARM, problems).map(|fields| DraftSwarm {
         managers: fields.whole("managers", managers, problems),
         master: fields.text("master", str::parse, problems),
+        heartbeat: fields.whole("heartbeat", heartbeat, problems),
         autolock: fields.secret("autolock", problems),
     });
     draft.registry = read::optional(root, &schema::REGISTRY, problems)
@@ -174,6 +177,17 @@ fn managers(number: u64) -> Result<usize, Invalid> {
         _ => {
             let why = "1, 3, 5 and 7 are: more than half must be alive, and more make it slow";
             Err(Invalid::new(&number.to_string(), "a number of managers", why))
+        }
+    }
+}
+
+fn heartbeat(seconds: u64) -> Result<u64, Invalid> {
+    match seconds {
+        5 | 10 | 20 | 30 | 60 => Ok(seconds),
+        _ => {
+            let why =
+                "5, 10, 20, 30 and 60 are: a node that is lost is missed after three times as long";
+            Err(Invalid::new(&seconds.to_string(), "a heartbeat in seconds", why))
         }
     }
 }
@@ -302,6 +316,7 @@ impl DraftSwarm {
         Some(Swarm {
             managers: self.managers?.into_inner(),
             master: self.master.map(Spanned::into_inner),
+            heartbeat: self.heartbeat.map(Spanned::into_inner),
             autolock: self.autolock.map(|found| placed(found, sources)),
         })
     }

@@ -116,6 +116,9 @@ pub struct Swarm {
     /// Whether the master takes tasks, when that is not left to commands.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub master: Option<Availability>,
+    /// Seconds from one sign of life of a node to the next, when that is not left to commands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heartbeat: Option<u64>,
     /// The file that keeps the key without which no manager goes on after a restart, if managers are locked. It is never a
     /// variable or a command.
     #[serde(skip_serializing_if = "Option::is_none")]

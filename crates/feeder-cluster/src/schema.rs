@@ -488,6 +488,17 @@ pub const SWARM: Section = Section {
             "whether tasks run on the master. `active`: like on workers. `pause`: those that are there stay, and no new \
              ones come. `drain`: none. Workers' availability is what `cargo xtask node drain` and `activate` made it.",
         ),
+        Key {
+            name: "heartbeat",
+            kind: Kind::Whole,
+            presence: Optional("left as it is"),
+            shape: Among(&[5, 10, 20, 30, 60]),
+            example: "10",
+            doc: "a number of seconds, 5, 10, 20, 30 or 60: how often each node tells the managers that it is alive. One \
+                  that they do not hear of for three times as long is down, and its tasks start elsewhere. A swarm that \
+                  was told nothing takes 5; more is for nodes that are so busy that they are late, and whose tasks would \
+                  wander from one to the other.",
+        },
         secret(
             "autolock",
             "left as it is",

@@ -97,6 +97,7 @@ fn an_editor_accepts_what_the_reader_accepts_and_refuses_what_it_can_see() {
         "state-number",
         "state-unit",
         "sudo-unknown",
+        "swarm-heartbeat",
         "swarm-managers-even",
         "swarm-managers-text",
         "swarm-master",

@@ -164,7 +164,13 @@ fn labels() -> impl Strategy<Value = Vec<NodeLabel>> {
 fn docker_and_swarm() -> impl Strategy<Value = (Option<Docker>, Option<Swarm>)> {
     let docker = (16..1024u64).prop_map(|kib| Docker { log_size: ByteSize::bytes(kib << 10) });
     let availability = prop::option::of(select(Availability::ALL.to_vec()));
-    let swarm = availability.prop_map(|master| Swarm { managers: 1, master, autolock: None });
+    let heartbeat = prop::option::of(select(vec![5, 10, 20, 30, 60]));
+    let swarm = (availability, heartbeat).prop_map(|(master, heartbeat)| Swarm {
+        managers: 1,
+        master,
+        heartbeat,
+        autolock: None,
+    });
     (prop::option::of(docker), prop::option::of(swarm)).prop_map(|(docker, swarm)| {
         let docker = docker.or_else(|| swarm.is_some().then(Docker::default));
         (docker, swarm)
@@ -223,10 +229,13 @@ fn written(cluster: &Cluster) -> String {
     if let Some(Docker { log_size }) = &cluster.docker {
         writeln!(text, "[docker]\nlog-size = \"{log_size}\"").unwrap();
     }
-    if let Some(Swarm { managers, master, autolock: _ }) = &cluster.swarm {
+    if let Some(Swarm { managers, master, heartbeat, autolock: _ }) = &cluster.swarm {
         writeln!(text, "[swarm]\nmanagers = {managers}").unwrap();
         if let Some(master) = master {
             writeln!(text, "master = \"{master}\"").unwrap();
+        }
+        if let Some(heartbeat) = heartbeat {
+            writeln!(text, "heartbeat = {heartbeat}").unwrap();
         }
     }
     text

@@ -83,13 +83,23 @@ fn a_swarm_brings_docker_and_neither_is_there_unasked() {
     assert_eq!(docker.swarm, None);
     let swarm = lab("[swarm]\n");
     assert_eq!(swarm.docker, Some(Docker::default()));
-    assert_eq!(swarm.swarm, Some(Swarm { managers: 1, master: None, autolock: None }));
-    let swarm = lab("labels = [\"disk=none\"]\n[swarm]\nmanagers = 3\nmaster = \"drain\"\n");
+    assert_eq!(
+        swarm.swarm,
+        Some(Swarm { managers: 1, master: None, heartbeat: None, autolock: None })
+    );
+    let swarm = lab(
+        "labels = [\"disk=none\"]\n[swarm]\nmanagers = 3\nheartbeat = 20\nmaster = \"drain\"\n",
+    );
     let of = |name: &str| swarm.worker(name).unwrap().labels.clone();
     assert_eq!((of("cluster01"), of("cluster02")), (vec![], vec!["disk=none".parse().unwrap()]));
     assert_eq!(
         swarm.swarm,
-        Some(Swarm { managers: 3, master: Some(Availability::Drain), autolock: None })
+        Some(Swarm {
+            managers: 3,
+            master: Some(Availability::Drain),
+            heartbeat: Some(20),
+            autolock: None
+        })
     );
     assert_eq!(lab("[docker]\n").docker, swarm.docker);
     let registry = lab("[registry]\n");

@@ -46,12 +46,8 @@ impl Pass<'_> {
     }
 
     fn lock_managers(&self) -> Result<(), SwarmError> {
-        let doing = "lock the swarm's managers";
-        let swarm = self.read()?;
-        let mut spec = swarm["Spec"].clone();
-        spec["EncryptionConfig"] = json!({ "AutoLockManagers": true });
-        let path = format!("/swarm/update?version={}", swarm["Version"]["Index"]);
-        order(self.reach.master, Request::post(path, spec), doing)?.done(self.master(), doing)
+        let locked = json!({ "AutoLockManagers": true });
+        self.specify("EncryptionConfig", locked, "lock the swarm's managers")
     }
 
     /// The key that the swarm has made.

@@ -122,6 +122,7 @@ pub(crate) fn settle(
         view = this.look()?;
     }
     let Some(view) = view else { return Err(this.no_swarm()) };
+    this.heartbeat(&view, mode)?;
     this.autolock(&view, mode)?;
     let (coming, joining) = this.absent(&view, mode)?;
     if mode == Mode::Plan {
@@ -168,6 +169,8 @@ struct View {
     root_ca: Option<String>,
     /// It locks its managers.
     autolock: bool,
+    /// Seconds from one sign of life of a node to the next.
+    heartbeat: Option<u64>,
 }
 
 /// One settling.
@@ -269,7 +272,8 @@ impl<'a> Pass<'a> {
             return Err(SwarmError::NoQuorum { host: host.name().to_owned(), said });
         };
         let members = parsed(members(list), host)?;
-        Ok(Some(View { members, root_ca: asked.root_ca, autolock: engine.autolock }))
+        let Engine { autolock, heartbeat, .. } = engine;
+        Ok(Some(View { members, root_ca: asked.root_ca, autolock, heartbeat }))
     }
 
     /// The same, when its managers have found a leader: after a start, or when one of them is lost, that takes some seconds.
@@ -339,8 +343,8 @@ impl<'a> Pass<'a> {
                      `cargo xtask node reboot {name}`, then provision again"
                 )),
                 Met::NoAnswer(said) => self.settled.notes.push(format!(
-                    "{name} is not in the swarm, and its engine is not asked: {said}. \
-                     Once it runs, as a rule after `cargo xtask node reboot {name}`, provision again"
+                    "{name} is not in the swarm. Its engine cannot be asked: {said}. \
+                     When it runs, as a rule after `cargo xtask node reboot {name}`, provision again"
                 )),
                 Met::Stands(Standing::Elsewhere, engine, _) => {
                     let managers = engine.managers;

@@ -1,13 +1,13 @@
 //! Orders to the master's engine about members, and waiting until they are followed.
 
-use feeder_plan::Mode;
+use feeder_plan::{Change, Mode, Sign};
 use serde_json::{Value, json};
 
 use super::{
-    PASSES, Pass, SwarmError,
+    PASSES, Pass, SwarmError, View,
     engine::{Request, order},
     reconcile::{self, Kind, changes, demoted, drained, strangers},
-    seen::{Member, Spec},
+    seen::{Member, NANOSECONDS, Spec},
     shown,
 };
 
@@ -60,6 +60,32 @@ impl Pass<'_> {
             })
         })?;
         Ok(members)
+    }
+
+    /// Has nodes tell the managers that they are alive as often as they are to.
+    pub(super) fn heartbeat(&mut self, view: &View, mode: Mode) -> Result<(), SwarmError> {
+        let Some(wanted) = self.swarm.heartbeat.filter(|wanted| view.heartbeat != Some(*wanted))
+        else {
+            return Ok(());
+        };
+        let id = format!("swarm:{}", self.master());
+        let text = format!("nodes tell the managers every {wanted} s that they are alive");
+        let tells = Change::elsewhere(id, Sign::Change, text);
+        if mode == Mode::Plan {
+            self.settled.changes.push(tells);
+            return Ok(());
+        }
+        let period = json!({ "HeartbeatPeriod": wanted * NANOSECONDS });
+        self.change(tells, |this| this.specify("Dispatcher", period, "change its heartbeat"))
+    }
+
+    /// Changes one part of what is wanted of the swarm as a whole, and leaves the others.
+    pub(super) fn specify(&self, part: &str, wanted: Value, doing: &str) -> Result<(), SwarmError> {
+        let swarm = self.read()?;
+        let mut spec = swarm["Spec"].clone();
+        spec[part] = wanted;
+        let path = format!("/swarm/update?version={}", swarm["Version"]["Index"]);
+        order(self.reach.master, Request::post(path, spec), doing)?.done(self.master(), doing)
     }
 
     /// Tries until it works or patience ends: the inner error is what is not yet so, of whom.

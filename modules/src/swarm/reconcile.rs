@@ -287,6 +287,7 @@ mod tests {
             managers: Vec::new(),
             root_ca: Some(ca.to_owned()),
             autolock: false,
+            heartbeat: None,
         };
         for (state, id, ca, wanted) in [
             (LocalState::Inactive, "", "other", Standing::Free),

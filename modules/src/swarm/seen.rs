@@ -21,7 +21,12 @@ pub(super) struct Engine {
     pub(super) root_ca: Option<String>,
     /// The swarm locks its managers; only a manager knows.
     pub(super) autolock: bool,
+    /// Seconds from one sign of life of a node to the next; only a manager knows.
+    pub(super) heartbeat: Option<u64>,
 }
+
+/// In a second, as the interface counts time.
+pub(super) const NANOSECONDS: u64 = 1_000_000_000;
 
 /// What an engine is to a swarm, in the words of its interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -68,6 +73,8 @@ impl Engine {
     pub(super) fn parse(info: Value, root_ca: Option<String>) -> Option<Self> {
         let Info { swarm } = serde_json::from_value(info).ok()?;
         let managers = swarm.remote_managers.unwrap_or_default();
+        let spec = swarm.cluster.map(|cluster| cluster["Spec"].clone()).unwrap_or_default();
+        let heartbeat = spec["Dispatcher"]["HeartbeatPeriod"].as_u64();
         Some(Self {
             state: swarm.local_node_state,
             node: swarm.node,
@@ -75,9 +82,8 @@ impl Engine {
             error: swarm.error,
             managers: managers.into_iter().map(|manager| manager.addr).collect(),
             root_ca,
-            autolock: swarm.cluster.is_some_and(|cluster| {
-                cluster["Spec"]["EncryptionConfig"]["AutoLockManagers"] == true
-            }),
+            autolock: spec["EncryptionConfig"]["AutoLockManagers"] == true,
+            heartbeat: heartbeat.map(|nanoseconds| nanoseconds / NANOSECONDS),
         })
     }
 }

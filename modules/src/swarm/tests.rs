@@ -400,6 +400,22 @@ fn without_an_engine_a_worker_is_told_to_restart() {
     assert!(settled.notes[0].contains("cargo xtask node reboot cluster01"), "{:?}", settled.notes);
 }
 
+#[test]
+fn the_heartbeat_is_what_the_file_says_or_what_it_was() {
+    let engines = Engines::new();
+    engines.told(&lab("[swarm]\n"), &[]);
+    let slow = lab("[swarm]\nheartbeat = 20\n");
+    let plan = engines.settle(&slow, &[], Mode::Plan).expect("a plan");
+    let change = "nodes tell the managers every 20 s that they are alive";
+    assert_eq!(plan.changes[0].text, change);
+    assert_eq!(engines.read("swarm/heartbeat"), "");
+    assert_eq!(engines.told(&slow, &[]), format!("~ {change}"));
+    assert_eq!(engines.read("swarm/heartbeat"), "20000000000");
+    assert_eq!(engines.told(&slow, &[]), "");
+    assert_eq!(engines.told(&lab("[swarm]\n"), &[]), "");
+    assert!(engines.read("cluster00/orders").contains("\"Name\":\"default\""), "the rest stays");
+}
+
 /// As where the disk is full: systemd holds the socket, and the engine ends before it takes anything from it.
 #[test]
 fn a_worker_whose_engine_cannot_start_keeps_nobody_from_the_rest() {

@@ -41,8 +41,9 @@ if [ -e "$ENGINE/cannot-start" ]; then
 fi
 case "$method ${path%%\?*}" in
   "GET /info")
-    cluster=
-    if [ -e "$SWARM/key" ]; then cluster='"Cluster":{"Spec":{"EncryptionConfig":{"AutoLockManagers":true}}},'; fi
+    period=$(cat "$SWARM/heartbeat" 2>/dev/null || echo 5000000000)
+    if [ -e "$SWARM/key" ]; then locks=true; else locks=false; fi
+    cluster="\"Cluster\":{\"Spec\":{\"Dispatcher\":{\"HeartbeatPeriod\":$period},\"EncryptionConfig\":{\"AutoLockManagers\":$locks}}},"
     say 200 "$(sed "s/\"ControlAvailable\":true,/&$cluster/" "$ENGINE/info")"
     ;;
   "POST /swarm/unlock")
@@ -86,6 +87,9 @@ case "$method ${path%%\?*}" in
   "POST /swarm/update")
     manages
     case $path in *rotateWorkerToken=true) echo $(($(cat "$SWARM/token") + 1)) >"$SWARM/token" ;; esac
+    case $body in *'"HeartbeatPeriod":'*)
+      printf '%s' "$body" | sed 's/.*"HeartbeatPeriod":\([0-9]*\).*/\1/' >"$SWARM/heartbeat" ;;
+    esac
     case $body in *'"AutoLockManagers":true'*) echo SWMKEY-1-x/y >"$SWARM/key" ;; esac
     say 200
     ;;
