@@ -288,6 +288,10 @@ fn run_all<'a, S: Stage + 'a>(
         } else {
             let options = freshness.options(&known, options);
             let ran = feeder_scenario::run(scenario, &options)?;
+            if ran.report.verdict == Ending::Passed {
+                // Nobody could know before how many steps it has.
+                freshness.fits(scenario.name, reuse::steps(&ran))?;
+            }
             // What passed under somebody's hands proves nothing.
             let alone = !matches!(options.attended, Attended::Until { .. });
             if ran.report.verdict == Ending::Passed && alone {

@@ -172,24 +172,19 @@ fn docker(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> DraftDocker {
 
 /// Managers decide by majority: an even number of them survives no more losses than one fewer.
 fn managers(number: u64) -> Result<usize, Invalid> {
-    match number {
-        1 | 3 | 5 | 7 => Ok(number as usize),
-        _ => {
-            let why = "1, 3, 5 and 7 are: more than half must be alive, and more make it slow";
-            Err(Invalid::new(&number.to_string(), "a number of managers", why))
-        }
+    if schema::MANAGERS.contains(&number) {
+        return Ok(number as usize);
     }
+    let why = "1, 3, 5 and 7 are: more than half must be alive, and more make it slow";
+    Err(Invalid::new(&number.to_string(), "a number of managers", why))
 }
 
 fn heartbeat(seconds: u64) -> Result<u64, Invalid> {
-    match seconds {
-        5 | 10 | 20 | 30 | 60 => Ok(seconds),
-        _ => {
-            let why =
-                "5, 10, 20, 30 and 60 are: a node that is lost is missed after three times as long";
-            Err(Invalid::new(&seconds.to_string(), "a heartbeat in seconds", why))
-        }
+    if schema::HEARTBEATS.contains(&seconds) {
+        return Ok(seconds);
     }
+    let why = "5, 10, 20, 30 and 60 are: a node that is lost is missed after three times as long";
+    Err(Invalid::new(&seconds.to_string(), "a heartbeat in seconds", why))
 }
 
 fn master(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> DraftMaster {

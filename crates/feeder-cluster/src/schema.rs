@@ -144,6 +144,12 @@ const fn labels(example: &'static str) -> Key {
     }
 }
 
+/// How many nodes may manage a swarm.
+pub(crate) const MANAGERS: &[u64] = &[1, 3, 5, 7];
+
+/// How many seconds may lie between two heartbeats of a node of a swarm.
+pub(crate) const HEARTBEATS: &[u64] = &[5, 10, 20, 30, 60];
+
 use Presence::{Default, Optional, Required};
 use Shape::{Among, Either, Like, OneOf};
 
@@ -471,7 +477,7 @@ pub const SWARM: Section = Section {
             name: "managers",
             kind: Kind::Whole,
             presence: Default("1"),
-            shape: Among(&[1, 3, 5, 7]),
+            shape: Among(MANAGERS),
             example: "1",
             doc: "a number, 1, 3, 5 or 7: how many nodes decide together what runs where; the master and the first \
                   workers of the file. More than half of them must be alive for anything to change.",
@@ -492,7 +498,7 @@ pub const SWARM: Section = Section {
             name: "heartbeat",
             kind: Kind::Whole,
             presence: Optional("left as it is"),
-            shape: Among(&[5, 10, 20, 30, 60]),
+            shape: Among(HEARTBEATS),
             example: "10",
             doc: "a number of seconds, 5, 10, 20, 30 or 60: how often each node tells the managers that it is alive. One \
                   that they do not hear of for three times as long is down, and its tasks start elsewhere. A swarm that \

@@ -6,7 +6,7 @@ use feeder_scenario::{
     Decided, Failure, Options, Ran, Report, Reuse, Scenario, Stage, StageOptions,
     snapshot::{DEFAULT_LIMIT, Key, Proof, Shelf, Today, Why, verdict_key, why},
 };
-use feeder_ui::Expected;
+use feeder_ui::{Exit, Expected};
 
 /// How much of earlier runs counts.
 #[derive(Debug, Clone, Copy, Default, Args)]
@@ -48,6 +48,25 @@ pub(super) struct Known {
     proof: Option<Proof>,
 }
 
+/// A run was to begin behind the last step.
+#[derive(Debug, thiserror::Error)]
+#[error("{scenario} has no step {step}, but {steps}")]
+pub(super) struct NoSuchStep {
+    scenario: &'static str,
+    step: u32,
+    steps: usize,
+}
+
+impl Expected for NoSuchStep {
+    fn exit(&self) -> Exit {
+        Exit::Input
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(format!("--from {} runs the last one", self.steps))
+    }
+}
+
 impl Freshness {
     /// Runs it whether or not it has passed: somebody wants to be there.
     pub(super) fn again(cold: bool) -> Self {
@@ -65,6 +84,9 @@ impl Freshness {
             Some(key) => shelf()?.proof(key)?,
             None => None,
         };
+        if let Some(Proof { steps, .. }) = proof {
+            self.fits(scenario.name, steps)?;
+        }
         Ok(Known { key, proof })
     }
 
@@ -82,6 +104,14 @@ impl Freshness {
         let mut options = options.clone();
         options.stage.reuse = self.reuse(known.proof.as_ref().map(|proof| proof.steps));
         options
+    }
+
+    /// Whether a scenario with so many steps has the one that it is to run from.
+    pub(super) fn fits(self, scenario: &'static str, steps: usize) -> Result<(), NoSuchStep> {
+        match self.from {
+            Some(step) if step as usize > steps => Err(NoSuchStep { scenario, step, steps }),
+            _ => Ok(()),
+        }
     }
 
     /// What may be taken over, of a scenario that has passed with so many steps or not yet.
@@ -115,7 +145,7 @@ pub(super) fn remember<S: Stage>(
         None => key::<S>(scenario.name, options)?,
     };
     let (Some(key), None) = (key, &ran.report.failure) else { return Ok(()) };
-    let steps = ran.report.steps.iter().filter(|step| !step.number.contains('.')).count();
+    let steps = steps(ran);
     let proof = Proof {
         scenario: scenario.name.to_owned(),
         run: ran.dir.canonicalize_utf8().unwrap_or_else(|_| ran.dir.clone()),
@@ -124,6 +154,11 @@ pub(super) fn remember<S: Stage>(
         steps,
     };
     Ok(shelf()?.prove(key, &proof)?)
+}
+
+/// How many steps of the outermost level a run had.
+pub(super) fn steps(ran: &Ran) -> usize {
+    ran.report.steps.iter().filter(|step| !step.number.contains('.')).count()
 }
 
 /// Frees room on the shelf of kept states.

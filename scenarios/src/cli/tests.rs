@@ -220,6 +220,17 @@ fn a_failed_run_is_played_again_from_its_file() {
 }
 
 #[test]
+fn a_step_to_run_from_is_one_of_the_scenario() {
+    let guard = tempfile::tempdir().unwrap();
+    let evidence = guard.path().to_str().unwrap();
+    let run = |step: &str| {
+        obeyed(&["run", "good", "--from", step, "--evidence", evidence, "--format", "json"])
+    };
+    assert_eq!(run("2"), Ok(Exit::Ok));
+    assert_eq!(run("3"), Err((Exit::Input, "good has no step 3, but 2".into())));
+}
+
+#[test]
 fn a_node_that_never_started_has_no_command() {
     let (guard, runs) = played(&["good"]);
     let evidence = guard.path().to_str().unwrap();

@@ -379,13 +379,16 @@ impl Provision<'_> {
     /// # Errors
     /// It passed, or did not say so.
     pub fn fails(mut self, words: &[&str]) -> Verdict {
-        match self.apply(&self.access(), &mut |_| {}) {
-            Err(failure) => {
-                self.lab.story().note(format!("as expected: {}", failure.message));
-                says(&failure, words)
-            }
-            Ok(_) => Err(Failure::product("provision passed and should have failed")),
+        let Err(failure) = self.apply(&self.access(), &mut |_| {}) else {
+            return Err(Failure::product("provision passed and should have failed"));
+        };
+        self.lab.story().note(format!("as expected: {}", failure.message));
+        says(&failure, words)?;
+        // Provisioning took the connection. A bare master may not let anybody in yet.
+        if self.lab.bare.is_none() {
+            self.lab.master().until_ssh()?;
         }
+        Ok(())
     }
 
     /// Something happens to the master at a moment, after which it is without what it had; how the run fails, and what

@@ -87,10 +87,10 @@ impl Live {
     /// # Errors
     /// The shelf cannot be read.
     pub fn has(&self, chain: &Chain) -> Result<bool, ShelfError> {
-        let Some(key) = chain.key() else { return Ok(false) };
+        let Some(_known) = chain.key() else { return Ok(false) };
         let _nothing_goes = self.shelf.shared()?;
-        let mut entries = self.shelf.entries()?.into_iter();
-        Ok(entries.any(|(_, entry)| entry.key == key && self.shelf.missing(&entry).is_empty()))
+        let path = self.shelf.place(&chain.scenario, &chain.base, &chain.trail);
+        Ok(path.is_some_and(|path| self.shelf.whole(&path).is_some()))
     }
 
     /// Keeps the state that the chain has come to, with all `files` on the shelf that it needs, those of the states before it
@@ -121,10 +121,7 @@ impl Live {
         debug_assert_eq!(key, key::key_of(&entry.scenario, &entry.base, &entry.trail));
         let Some(path) = self.shelf.entry_path(&entry) else { return Ok(None) };
         let _alone = self.shelf.exclusive()?;
-        let before = self.shelf.entries()?.into_iter().find(|(old, _)| *old == path);
-        if let Some((_, before)) =
-            before.filter(|(_, before)| self.shelf.missing(before).is_empty())
-        {
+        if let Some(before) = self.shelf.whole(&path) {
             return Ok(Some(before));
         }
         shelf::publish(&path, &entry)?;

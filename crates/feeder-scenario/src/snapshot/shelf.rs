@@ -108,11 +108,11 @@ impl Shelf {
             if !path.file_name().is_some_and(|name| name.starts_with(&prefix)) {
                 continue;
             }
-            let Some(entry) = self.read(&path) else { continue };
+            let Some(entry) = self.whole(&path) else { continue };
             let as_used = entry.trail.last().is_some_and(|last| {
                 last.used.iter().all(|(name, input)| today.get(name) == Some(input))
             });
-            if as_used && self.missing(&entry).is_empty() {
+            if as_used {
                 return Ok(Some(entry));
             }
         }
@@ -135,6 +135,11 @@ impl Shelf {
         (entry.key == key && self.entry_path(&entry)? == path).then_some(entry)
     }
 
+    /// An entry, when all its files are there. The caller holds a lock.
+    pub(super) fn whole(&self, path: &Utf8Path) -> Option<Entry> {
+        self.read(path).filter(|entry| self.missing(entry).is_empty())
+    }
+
     /// The files of an entry that are gone or are not what they were.
     pub(super) fn missing(&self, entry: &Entry) -> Vec<String> {
         let whole =
@@ -144,8 +149,19 @@ impl Shelf {
 
     /// Where an entry lies.
     pub(super) fn entry_path(&self, entry: &Entry) -> Option<Utf8PathBuf> {
-        let slot = key::slot_of(&entry.scenario, &entry.base, &entry.trail)?;
-        Some(self.part("entries").join(format!("{slot}-{}.json", entry.key)))
+        self.place(&entry.scenario, &entry.base, &entry.trail)
+    }
+
+    /// Where the entry of the state at the end of a trail lies, when there is one.
+    pub(super) fn place(
+        &self,
+        scenario: &str,
+        base: &Inputs,
+        trail: &[Taken],
+    ) -> Option<Utf8PathBuf> {
+        let slot = key::slot_of(scenario, base, trail)?;
+        let key = key::key_of(scenario, base, trail);
+        Some(self.part("entries").join(format!("{slot}-{key}.json")))
     }
 
     /// The paths in one of the shelf's directories, in order.
