@@ -116,7 +116,7 @@ pub(crate) fn spawn(cmd: &Cmd) -> Result<Child, ProcessError> {
     if interrupt::requested() && !cmd.even_if_interrupted {
         return Err(ProcessError::Interrupted { command: cmd.command_line() });
     }
-    let argv = tied_to_us(argv)?;
+    let argv = tied_to_us(argv, cmd.batch)?;
     let Started { handle, group, pid, stderr, .. } = on_spawner_thread(cmd, argv)?;
     let shared = Arc::new(Shared::default());
     let child = Child { pid, command: cmd.command_line(), group, shared: Arc::clone(&shared) };
@@ -143,15 +143,21 @@ pub(crate) fn spawn(cmd: &Cmd) -> Result<Child, ProcessError> {
     Ok(child)
 }
 
-/// Wraps a command so that the kernel kills it when we end, however we end.
-fn tied_to_us(argv: Vec<OsString>) -> Result<Vec<OsString>, ProcessError> {
+/// Wraps a command so that the kernel kills it when we end, however we end, and runs it as a batch job if it is to.
+fn tied_to_us(argv: Vec<OsString>, batch: bool) -> Result<Vec<OsString>, ProcessError> {
     if !cfg!(target_os = "linux") {
         return Ok(argv);
     }
-    // prctl(PR_SET_PDEATHSIG) in the child would need unsafe code; util-linux has it as a program.
-    start::require("setpriv".as_ref(), std::env::var_os("PATH").as_deref())?;
-    let wrapper = ["setpriv", "--pdeathsig", "KILL", "--"].map(OsString::from);
-    Ok(wrapper.into_iter().chain(argv).collect())
+    // prctl(PR_SET_PDEATHSIG) in the child would need unsafe code, and so would its policy; util-linux has both as programs.
+    let tied: &[&str] = &["setpriv", "--pdeathsig", "KILL", "--"];
+    let scheduled: &[&str] = if batch { &["chrt", "--batch", "0"] } else { &[] };
+    for wrapper in [tied, scheduled] {
+        if let Some(program) = wrapper.first() {
+            start::require((*program).as_ref(), std::env::var_os("PATH").as_deref())?;
+        }
+    }
+    let wrapper = tied.iter().chain(scheduled).map(OsString::from);
+    Ok(wrapper.chain(argv).collect())
 }
 
 type Job = Box<dyn FnOnce() + Send>;

@@ -18,6 +18,7 @@ pub struct Cmd {
     pub(crate) dir: Option<PathBuf>,
     pub(crate) stdin: Option<Vec<u8>>,
     pub(crate) even_if_interrupted: bool,
+    pub(crate) batch: bool,
 }
 
 impl Cmd {
@@ -30,6 +31,7 @@ impl Cmd {
             dir: None,
             stdin: None,
             even_if_interrupted: false,
+            batch: false,
         }
     }
 
@@ -79,6 +81,15 @@ impl Cmd {
     #[must_use]
     pub fn even_if_interrupted(mut self) -> Self {
         self.even_if_interrupted = true;
+        self
+    }
+
+    /// When it is [spawned](Self::spawn), Linux runs it as a batch job (`SCHED_BATCH`): it has its share of the processors, but takes
+    /// none from another program at the moment at which it has something to do. For programs that talk to each other all the time
+    /// and are slowed down by every switch between them.
+    #[must_use]
+    pub fn batch(mut self) -> Self {
+        self.batch = true;
         self
     }
 

@@ -177,3 +177,19 @@ fn the_second_signal_exits_at_once() {
     assert_eq!(stubborn.wait_timeout(SOON).and_then(|s| s.code), Some(130));
     assert!(ends_within(&grandchild, SOON));
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_batch_job_is_scheduled_as_one() {
+    // proc(5): `policy`, of which 3 is SCHED_BATCH (sched.h).
+    let policy = |cmd: fn(Cmd) -> Cmd| {
+        let guard = tempfile::tempdir().unwrap();
+        let file = guard.path().join("policy");
+        let script = "cut -d ' ' -f 41 /proc/self/stat >\"$1\"";
+        let child = cmd(Cmd::new("sh").args(["-c", script, "sh"]).arg(&file)).spawn().unwrap();
+        assert_eq!(child.wait().code, Some(0));
+        std::fs::read_to_string(file).unwrap()
+    };
+    assert_eq!(policy(Cmd::batch), "3\n");
+    assert_eq!(policy(|cmd| cmd), "0\n");
+}
