@@ -8,22 +8,28 @@ use crate::{Part, Site, firmware::rewritten, registry};
 
 pub(crate) const NAME: &str = "docker";
 
-/// Debian's engine and client; curl is how the swarm module talks to the engine.
-const PACKAGES: [&str; 3] = ["docker.io", "docker-cli", "curl"];
+/// Debian's engine and client; curl is how the swarm module talks to the engine. In bookworm the engine's package has the client in
+/// it, and there is no other.
+fn packages(system: &str) -> Vec<String> {
+    let client = (!system.contains("(bookworm)")).then_some("docker-cli");
+    ["docker.io", "curl"].into_iter().chain(client).map(str::to_owned).collect()
+}
+
 const CONFIG: &str = "/etc/docker/daemon.json";
 /// Log files of each container that are kept.
 const LOG_FILES: u32 = 3;
 
 /// `/etc/docker/daemon.json`. It names no host: the engine listens on its socket alone, which systemd opens.
-fn config(docker: &Docker, in_swarm: bool, mirror: Option<String>) -> String {
+fn config(docker: &Docker, mirror: Option<String>) -> String {
     let mut config = json!({
         // Without this the engine would take what works, and on a root that overlayfs cannot be stacked on, that is `vfs`: a
         // full copy of every layer for every container. With it, it says what is wrong and does not start.
         "storage-driver": "overlay2",
         "log-driver": "local",
         "log-opts": { "max-size": log_size(docker.log_size), "max-file": LOG_FILES.to_string() },
-        // Containers outlive a restart of the engine, which a swarm does not allow.
-        "live-restore": !in_swarm,
+        // With it, containers outlive a restart of the engine. But it lets no engine into a swarm before that has restarted, and one
+        // that is in a swarm does not start with it, whatever the cluster's file says of swarms meanwhile.
+        "live-restore": false,
     });
     if let Some(mirror) = mirror {
         config["registry-mirrors"] = json!([mirror]);
@@ -67,7 +73,7 @@ pub(crate) fn note(site: &Site<'_>) -> Option<String> {
 
 pub(crate) fn part(site: &Site<'_>) -> Part {
     let Some(docker) = &site.cluster.docker else { return Part::default() };
-    let config = config(docker, site.cluster.swarm.is_some(), registry::mirror(site.cluster));
+    let config = config(docker, registry::mirror(site.cluster));
     // Before the packages: the engine must not make its first store in another way.
     let before = Step::new(NAME)
         .named("docker-config")
@@ -87,7 +93,7 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
         .notify(Notify::restart("docker.service").when([CONFIG]));
     Part {
         before_packages: vec![before],
-        packages: PACKAGES.map(str::to_owned).to_vec(),
+        packages: packages(&site.survey.system),
         steps: vec![step],
         ..Part::default()
     }
@@ -111,9 +117,9 @@ mod tests {
     fn the_engine_listens_on_no_network_and_never_falls_back_to_vfs() {
         with_sections("[docker]", |site| {
             let docker = site.cluster.docker.as_ref().expect("it is there");
-            insta::assert_snapshot!(config(docker, false, None), @r#"
+            insta::assert_snapshot!(config(docker, None), @r#"
             {
-              "live-restore": true,
+              "live-restore": false,
               "log-driver": "local",
               "log-opts": {
                 "max-file": "3",
@@ -126,19 +132,25 @@ mod tests {
     }
 
     #[test]
-    fn a_swarm_has_docker_without_live_restore() {
+    fn a_swarm_has_docker() {
         with_sections("[docker]\nlog-size = \"100KiB\"\n[swarm]", |site| {
             let text = format!("{:?}", part(site));
             assert!(text.contains("docker.io") && text.contains(CONFIG), "{text}");
             let docker = site.cluster.docker.as_ref().expect("it is there");
-            let config = config(docker, true, Some("https://cluster00:5001".to_owned()));
+            let config = config(docker, Some("https://cluster00:5001".to_owned()));
             assert!(
                 config.contains("\"registry-mirrors\": [\n    \"https://cluster00:5001\"\n"),
                 "{config}"
             );
-            assert!(config.contains("\"live-restore\": false"), "{config}");
             assert!(config.contains("\"max-size\": \"100k\""), "{config}");
         });
+    }
+
+    #[test]
+    fn the_client_is_a_package_of_its_own_since_trixie() {
+        let has_client = |system| packages(system).contains(&"docker-cli".to_owned());
+        assert!(has_client("Debian GNU/Linux 13 (trixie)"));
+        assert!(!has_client("Debian GNU/Linux 12 (bookworm)"));
     }
 
     #[test]
