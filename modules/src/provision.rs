@@ -130,13 +130,22 @@ pub fn provision_with(
     let mut access = access.clone().with_sudo_password(cluster)?;
     access.tally = Tally::default();
     // What holds the lock holds it to the end.
-    let (host, _lock, mut done) =
+    let (host, mut lock, mut done) =
         provision_master(modules, cluster, &access, mode, permits, events)?;
     if let Some(wanted) = permits.scope.swarm(cluster) {
         let worker = |worker: &Worker| swarm::over_ssh(cluster, &access, worker);
         let (scope, patience) = (&permits.scope, &access.patience);
         let reach = swarm::Reach { scope, master: &host, worker: &worker, patience };
-        let settled = swarm::settle(cluster, wanted, &reach, mode, events)?;
+        let mut settle = |mode| swarm::settle(cluster, wanted, &reach, mode, events);
+        // Who finds nothing to do needs no lock. Of a swarm that cannot be asked at once it is not known.
+        let settled = match (mode == Mode::Apply && lock.is_none()).then(|| settle(Mode::Plan)) {
+            Some(Ok(planned)) if planned.is_as_wanted() => planned,
+            Some(_) => {
+                lock = Some(Lock::take(&host, COMMAND)?);
+                settle(Mode::Apply)?
+            }
+            None => settle(mode)?,
+        };
         if mode == Mode::Apply {
             done.changed += settled.changes.len();
         }
@@ -144,6 +153,7 @@ pub fn provision_with(
         done.plan.steps.push(StepPlan::elsewhere(swarm::NAME, settled.changes));
         done.notes.extend(settled.notes);
     }
+    drop(lock);
     done.round_trips = access.tally.by_host();
     Ok(done)
 }

@@ -48,6 +48,40 @@ pub enum SwarmError {
         /// What was last seen.
         last: String,
     },
+    /// A node was told to manage, and the managers do not reach it as one of them.
+    #[error("{host} was told to manage the swarm, and does not yet: {last}")]
+    NotManager {
+        /// The node.
+        host: String,
+        /// What was last seen.
+        last: String,
+    },
+    /// Tasks still run on a node that is drained.
+    #[error("{host} is drained, and {last}")]
+    NotIdle {
+        /// The node.
+        host: String,
+        /// What was last seen.
+        last: String,
+    },
+    /// The managers did not take an order, though it was given again and again.
+    #[error("cannot {doing}: {last}")]
+    NotDone {
+        /// What was to be done.
+        doing: String,
+        /// What was last seen.
+        last: String,
+    },
+    /// The master manages the swarm at an address that it has not any more.
+    #[error("the swarm of {host} is managed at {was}, and cluster.toml gives it {is}")]
+    Moved {
+        /// The master.
+        host: String,
+        /// Where workers look for it.
+        was: String,
+        /// Its address.
+        is: String,
+    },
     /// The cluster has no swarm.
     #[error("there is no swarm on {host}")]
     NoSwarm {
@@ -88,9 +122,15 @@ impl Expected for SwarmError {
         match self {
             Self::Remote(error) => error.exit(),
             Self::Key(error) => error.exit(),
-            Self::Elsewhere { .. } | Self::NoSwarm { .. } | Self::Locked { .. } => Exit::Input,
+            Self::Elsewhere { .. }
+            | Self::NoSwarm { .. }
+            | Self::Locked { .. }
+            | Self::Moved { .. } => Exit::Input,
             Self::Engine { .. }
             | Self::NotReady { .. }
+            | Self::NotManager { .. }
+            | Self::NotIdle { .. }
+            | Self::NotDone { .. }
             | Self::NoQuorum { .. }
             | Self::NotMember { .. }
             | Self::NotAsWanted { .. } => Exit::Failed,
@@ -104,14 +144,28 @@ impl Expected for SwarmError {
             Self::Locked { host, .. } => Some(format!(
                 "put the key into the file that `autolock` in [swarm] names and provision again, or type it: `docker swarm unlock` after `cargo xtask node ssh {host}`"
             )),
+            // Its configuration counts from its next start on.
+            Self::Engine { host, said, .. } if said.contains("live-restore") => {
+                Some(format!("`cargo xtask node reboot {host}`, then provision again"))
+            }
             Self::Engine { host, .. } => {
                 Some(format!("`cargo xtask node logs {host} --unit docker` says more"))
             }
             Self::Elsewhere { host, .. } => Some(format!(
-                "if it is to leave that swarm: `cargo xtask node exec {host} --root -- docker swarm leave --force`"
+                "if it is to leave that swarm: `cargo xtask node exec {host} --root -- docker swarm leave --force`. When it is the last manager there, its services and secrets are gone with it. If that was this cluster's swarm, give the master back its /var/lib/docker/swarm first"
             )),
             Self::NotReady { host, .. } => Some(format!(
                 "it must reach the managers on TCP ports 2377 and 7946: `cargo xtask node logs {host} --unit docker`"
+            )),
+            Self::NotManager { host, .. } => Some(format!(
+                "the managers must reach it on TCP port 2377: `cargo xtask node logs {host} --unit docker`"
+            )),
+            Self::NotIdle { host, .. } => Some(format!(
+                "they end when their `stop_grace_period` is over; `cargo xtask node exec {host} --root -- docker ps` shows them. Run this again to go on waiting"
+            )),
+            Self::NotDone { .. } => Some("somebody else gives the swarm orders: try again".into()),
+            Self::Moved { host, is, .. } => Some(format!(
+                "`cargo xtask node exec {host} --root -- docker swarm init --force-new-cluster --advertise-addr {is}` keeps its services and secrets, and makes {host} its only manager; then let the workers leave (`docker swarm leave --force`), and provision"
             )),
             Self::NoSwarm { .. } => {
                 Some("write [swarm] into cluster.toml and run `cargo xtask provision`".into())

@@ -73,16 +73,37 @@ impl Pass<'_> {
 
     /// Unlocks the master, and other managers with it: an engine does not answer before more than half of them are back.
     pub(super) fn unlock_with_others(&self, key: &Secret) -> Result<(), SwarmError> {
-        let others: Vec<_> =
-            self.cluster.workers.iter().take(self.swarm.managers.saturating_sub(1)).collect();
+        let others = self.locked_workers()?;
+        let others = others.iter().map(|host| &**host);
+        let locked: Vec<&dyn Host> = std::iter::once(self.reach.master).chain(others).collect();
+        in_parallel(&locked, |host| unlock(*host, key)).into_iter().collect()
+    }
+
+    /// Unlocks those workers without which the managers are too few to decide anything: whether there were any.
+    pub(super) fn unlock_workers(&mut self, mode: Mode) -> Result<bool, SwarmError> {
+        let locked = self.locked_workers()?;
+        for host in &locked {
+            let (key, unlocks) = (self.key(host.name())?, self.unlocks(host.name()));
+            if mode == Mode::Plan {
+                self.settled.changes.push(unlocks);
+            } else {
+                self.change(unlocks, |_| unlock(&**host, &key))?;
+            }
+        }
+        Ok(!locked.is_empty())
+    }
+
+    /// The workers that manage the swarm and wait for its key. Who was to manage when they were locked, the file may not say any
+    /// more.
+    fn locked_workers(&self) -> Result<Vec<Box<dyn Host>>, SwarmError> {
+        let workers: Vec<_> = self.cluster.workers.iter().collect();
         let root_ca = ask(self.reach.master, &[])?.root_ca;
-        let met = self.meet(&others, root_ca.as_deref(), &[])?;
-        let locked = met.iter().filter_map(|met| match met {
-            Met::Stands(Standing::Locked, _, host) => Some(&**host),
+        let met = self.meet(&workers, root_ca.as_deref(), &[])?;
+        let locked = met.into_iter().filter_map(|met| match met {
+            Met::Stands(Standing::Locked, _, host) => Some(host),
             _ => None,
         });
-        let locked: Vec<&dyn Host> = std::iter::once(self.reach.master).chain(locked).collect();
-        in_parallel(&locked, |host| unlock(*host, key)).into_iter().collect()
+        Ok(locked.collect())
     }
 }
 

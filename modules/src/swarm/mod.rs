@@ -50,6 +50,15 @@ pub(crate) struct Settled {
     pub(crate) as_wanted: usize,
     /// What whoever does this should know.
     pub(crate) notes: Vec<String>,
+    /// With [`Mode::Plan`], the nodes that are about to be seen by the managers: not before is it known what differs of them.
+    pub(crate) awaited: Vec<String>,
+}
+
+impl Settled {
+    /// Nothing was to be done, and nothing is waited for.
+    pub(crate) fn is_as_wanted(&self) -> bool {
+        self.changes.is_empty() && self.awaited.is_empty()
+    }
 }
 
 /// What came of an attempt to reach a node.
@@ -93,25 +102,18 @@ pub(crate) fn settle(
     events: &mut dyn FnMut(ApplyEvent<'_>),
 ) -> Result<Settled, SwarmError> {
     let mut this = Pass { cluster, swarm, reach, events, settled: Settled::default() };
-    let mut view = match this.led(mode) {
-        Err(SwarmError::Locked { .. }) => {
-            let key = this.key(this.master())?;
-            let unlocks = this.unlocks(this.master());
-            if mode == Mode::Plan {
-                // What else is to be done the swarm alone knows.
-                this.settled.changes.push(unlocks);
-                return Ok(this.settled);
-            }
-            this.change(unlocks, |this| this.unlock_with_others(&key))?;
-            this.led(mode)?
-        }
-        view => view?,
+    let mut view = match this.unlocked(mode)? {
+        // What else is to be done the swarm alone knows.
+        Unlocked::Planned => return Ok(this.settled),
+        Unlocked::Is(view) => view,
+        Unlocked::Leaderless(_) => this.led(mode)?,
     };
     if view.is_none() {
         let name = cluster.master.name.as_str();
         if !reach.scope.has_host(name) {
             return Err(SwarmError::NoSwarm { host: name.to_owned() });
         }
+        this.nobody_is_in_another()?;
         let init = Change::elsewhere(format!("swarm:{name}"), Sign::Add, "a swarm, managed here");
         if mode == Mode::Plan {
             this.settled.changes.push(init);
@@ -124,27 +126,43 @@ pub(crate) fn settle(
     let Some(view) = view else { return Err(this.no_swarm()) };
     this.heartbeat(&view, mode)?;
     this.autolock(&view, mode)?;
-    let (coming, joining) = this.absent(&view, mode)?;
+    let (mut coming, joining) = this.absent(&view, mode)?;
     if mode == Mode::Plan {
         let differs = this.differs(&view.members);
         let joining = joining.iter().map(|joining| joins(joining.worker));
         this.settled.changes.extend(joining.chain(differs.iter().map(shown)));
-        let ours = cluster.nodes().filter(|node| reach.scope.has_host(node.name.as_str()));
-        this.settled.as_wanted = ours.count().saturating_sub(this.settled.changes.len());
+        this.settled.as_wanted = this.as_wanted(&view.members, &differs);
+        this.settled.awaited = coming;
+        this.remarks(&view.members);
         return Ok(this.settled);
     }
-    this.join(&joining)?;
+    // Whoever does not come keeps nobody from the rest.
+    let mut failed = None;
+    for (joining, joined) in joining.iter().zip(this.join(&joining)?) {
+        if let Err(error) = joined {
+            coming.retain(|name| name != joining.worker.name.as_str());
+            failed.get_or_insert(error);
+        }
+    }
     // Where nobody came, they are as they were found.
-    let members = if coming.is_empty() { view.members } else { this.ready(&coming)? };
+    let came = if coming.is_empty() { Ok(view.members) } else { this.ready(&coming) };
     if !joining.is_empty() {
         this.rotate()?;
     }
+    let members = match came {
+        Err(error) if interrupt::requested() => return Err(error),
+        Err(error) => {
+            failed.get_or_insert(error);
+            this.ready(&[])?
+        }
+        Ok(members) => members,
+    };
     this.members(members)?;
-    Ok(this.settled)
+    failed.map_or(Ok(this.settled), Err)
 }
 
-/// Has those nodes leave that the cluster has not any more, and does nothing else. A swarm that cannot be asked now is left to
-/// [`settle`].
+/// Has those nodes leave that the cluster has not any more, and does nothing else. A swarm that takes no orders now, though locked
+/// managers were given their key, is left to [`settle`]: what its managers lack may be what the master is about to get.
 ///
 /// # Errors
 /// Every [`SwarmError`]. What was changed before stays.
@@ -155,7 +173,12 @@ pub(crate) fn retire(
     events: &mut dyn FnMut(ApplyEvent<'_>),
 ) -> Result<Vec<Change>, SwarmError> {
     let mut this = Pass { cluster, swarm, reach, events, settled: Settled::default() };
-    let Ok(Some(view)) = this.look() else { return Ok(Vec::new()) };
+    let view = match this.unlocked(Mode::Apply) {
+        Ok(Unlocked::Is(view)) => view,
+        Ok(Unlocked::Leaderless(true)) => this.led(Mode::Apply).ok().flatten(),
+        _ => None,
+    };
+    let Some(view) = view else { return Ok(this.settled.changes) };
     let retire = |change: &reconcile::Change| change.kind == Kind::Retire;
     for change in this.differs(&view.members).into_iter().filter(retire) {
         this.change(shown(&change), |this| this.treat(&change))?;
@@ -171,6 +194,16 @@ struct View {
     autolock: bool,
     /// Seconds from one sign of life of a node to the next.
     heartbeat: Option<u64>,
+}
+
+/// The swarm, after those that were locked have been unlocked.
+enum Unlocked {
+    /// It is so, and takes orders. None: there is no swarm.
+    Is(Option<View>),
+    /// Its managers have no leader; whether some of them have just been unlocked.
+    Leaderless(bool),
+    /// They would be unlocked.
+    Planned,
 }
 
 /// One settling.
@@ -267,6 +300,11 @@ impl<'a> Pass<'a> {
             }
             _ => {}
         }
+        let is = self.cluster.master.address.to_string();
+        if !engine.address.is_empty() && engine.address != is {
+            let (host, was) = (host.name().to_owned(), engine.address);
+            return Err(SwarmError::Moved { host, was, is });
+        }
         let Some(list) = nodes.json() else {
             let said = if engine.error.is_empty() { nodes.message() } else { engine.error };
             return Err(SwarmError::NoQuorum { host: host.name().to_owned(), said });
@@ -274,6 +312,41 @@ impl<'a> Pass<'a> {
         let members = parsed(members(list), host)?;
         let Engine { autolock, heartbeat, .. } = engine;
         Ok(Some(View { members, root_ca: asked.root_ca, autolock, heartbeat }))
+    }
+
+    /// The same. Managers that are locked are given their key first: the master, and those without which there is no leader.
+    fn unlocked(&mut self, mode: Mode) -> Result<Unlocked, SwarmError> {
+        let unlocked = match self.look() {
+            Err(SwarmError::Locked { .. }) => {
+                let key = self.key(self.master())?;
+                let unlocks = self.unlocks(self.master());
+                if mode == Mode::Plan {
+                    self.settled.changes.push(unlocks);
+                } else {
+                    self.change(unlocks, |this| this.unlock_with_others(&key))?;
+                }
+                true
+            }
+            Err(SwarmError::NoQuorum { .. }) => {
+                self.swarm.autolock.is_some() && self.unlock_workers(mode)?
+            }
+            view => return Ok(Unlocked::Is(view?)),
+        };
+        Ok(match mode {
+            Mode::Plan if unlocked => Unlocked::Planned,
+            _ => Unlocked::Leaderless(unlocked),
+        })
+    }
+
+    /// Before a swarm is made: with another one that its workers are in, the cluster would have two.
+    fn nobody_is_in_another(&self) -> Result<(), SwarmError> {
+        let workers: Vec<_> = self.cluster.workers.iter().collect();
+        for (worker, met) in workers.iter().zip(self.meet(&workers, None, &[])?) {
+            if let Met::Stands(Standing::Elsewhere, Engine { managers, .. }, _) = met {
+                return Err(SwarmError::Elsewhere { host: worker.name.to_string(), managers });
+            }
+        }
+        Ok(())
     }
 
     /// The same, when its managers have found a leader: after a start, or when one of them is lost, that takes some seconds.
@@ -389,16 +462,22 @@ impl<'a> Pass<'a> {
             }
             let info = info.value(host.name(), "look at the engine")?;
             let engine = parsed(Engine::parse(info, asked.root_ca.clone()), &*host)?;
-            let standing = standing(&engine, members, root_ca);
+            let mut standing = standing(&engine, members, root_ca);
+            let moved = !engine.address.is_empty() && engine.address != worker.address.to_string();
+            if standing == Standing::Coming && moved {
+                // Others look for it where it was.
+                standing = Standing::Orphan;
+            }
             Ok(Met::Stands(standing, engine, host))
         };
         in_parallel(workers, |worker| meet(worker)).into_iter().collect()
     }
 
     /// Lets workers join. The token travels from the master to each worker by standard input.
-    fn join(&mut self, joining: &[Joining<'_>]) -> Result<(), SwarmError> {
+    /// What came of it, for each.
+    fn join(&mut self, joining: &[Joining<'_>]) -> Result<Vec<Result<(), SwarmError>>, SwarmError> {
         if joining.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let changes: Vec<Change> = joining.iter().map(|joining| joins(joining.worker)).collect();
         for (joining, change) in joining.iter().zip(&changes) {
@@ -410,15 +489,12 @@ impl<'a> Pass<'a> {
         };
         let manager = format!("{}:{PORT}", self.cluster.master.address);
         let joined = in_parallel(joining, |joining| joining.join(&manager, token));
-        // Whoever failed is told when the others have come to their end.
-        let mut failed = Ok(());
-        for ((joining, change), joined) in joining.iter().zip(changes).zip(joined) {
+        for ((joining, change), joined) in joining.iter().zip(changes).zip(&joined) {
             let host = joining.worker.name.as_str();
             self.tell(host, &change, if joined.is_ok() { Phase::Done } else { Phase::Failed });
             self.settled.changes.push(change);
-            failed = failed.and(joined);
         }
-        failed
+        Ok(joined)
     }
 
     /// The swarm as a whole, its tokens among it.

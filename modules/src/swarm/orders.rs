@@ -4,9 +4,9 @@ use feeder_plan::{Change, Mode, Sign};
 use serde_json::{Value, json};
 
 use super::{
-    PASSES, Pass, SwarmError, View,
+    PASSES, PORT, Pass, SwarmError, View,
     engine::{Request, order},
-    reconcile::{self, Kind, changes, demoted, drained, strangers},
+    reconcile::{self, Kind, MANAGER, awaited_managers, changes, demoted, drained, strangers},
     seen::{Member, NANOSECONDS, Spec},
     shown,
 };
@@ -17,14 +17,8 @@ impl Pass<'_> {
         for _ in 0..PASSES {
             let wanted = self.differs(&members);
             if wanted.is_empty() {
-                self.settled.as_wanted = members
-                    .iter()
-                    .filter(|member| member.ready && self.reach.scope.has_host(&member.host))
-                    .count();
-                let strangers = strangers(self.cluster, &members);
-                self.settled.notes.extend(strangers.iter().map(|name| {
-                    format!("{name} is in the swarm and not in cluster.toml, and somebody else joined it: it is left alone")
-                }));
+                self.settled.as_wanted = self.as_wanted(&members, &wanted);
+                self.remarks(&members);
                 return Ok(());
             }
             for change in wanted {
@@ -40,6 +34,27 @@ impl Pass<'_> {
         Err(SwarmError::NotAsWanted { left })
     }
 
+    /// How many of the members that this is about are alive, and do not differ.
+    pub(super) fn as_wanted(&self, members: &[Member], differs: &[reconcile::Change]) -> usize {
+        let differs = |member: &Member| differs.iter().any(|change| change.member.id == member.id);
+        let ours = |member: &&Member| member.ready && self.reach.scope.has_host(&member.host);
+        members.iter().filter(ours).filter(|member| !differs(member)).count()
+    }
+
+    /// What is not as one might think, though nothing is to be done about it.
+    pub(super) fn remarks(&mut self, members: &[Member]) {
+        let strangers = strangers(self.cluster, members);
+        self.settled.notes.extend(strangers.iter().map(|name| {
+            format!("{name} is in the swarm and not in cluster.toml, and somebody else joined it: it is left alone")
+        }));
+        let awaited = awaited_managers(self.cluster, self.swarm, members);
+        // Those that are absent have notes of their own.
+        let alive = |name: &&&str| members.iter().any(|m| m.ready && m.host == **name);
+        self.settled.notes.extend(awaited.iter().filter(alive).map(|name| {
+            format!("{name} is to manage the swarm, and the managers do not reach it as one of them on TCP port {PORT}: `cargo xtask node logs {name} --unit docker`")
+        }));
+    }
+
     /// What is to be done to the members that this is about.
     pub(super) fn differs(&self, members: &[Member]) -> Vec<reconcile::Change> {
         let mut changes = changes(self.cluster, self.swarm, members);
@@ -50,7 +65,8 @@ impl Pass<'_> {
     /// The members, when these are alive.
     pub(super) fn ready(&self, names: &[String]) -> Result<Vec<Member>, SwarmError> {
         let mut members = Vec::new();
-        self.until(|| {
+        let late = |host, last| SwarmError::NotReady { host, last };
+        self.until(late, || {
             members = self.led(Mode::Apply)?.ok_or_else(|| self.no_swarm())?.members;
             let alive =
                 |name: &&String| members.iter().any(|member| member.ready && member.host == **name);
@@ -88,23 +104,28 @@ impl Pass<'_> {
         order(self.reach.master, Request::post(path, spec), doing)?.done(self.master(), doing)
     }
 
-    /// Tries until it works or patience ends: the inner error is what is not yet so, of whom.
+    /// Tries until it works or patience ends, and then it is too `late`: the inner error is of whom, and what is not yet so.
     fn until(
         &self,
+        late: impl Fn(String, String) -> SwarmError,
         mut attempt: impl FnMut() -> Result<Result<(), (String, String)>, SwarmError>,
     ) -> Result<(), SwarmError> {
         let mut keep_waiting = self.patience();
         loop {
             let Err((host, last)) = attempt()? else { return Ok(()) };
             if !self.pause(&mut keep_waiting, &host)? {
-                return Err(SwarmError::NotReady { host, last });
+                return Err(late(host, last));
             }
         }
     }
 
     pub(super) fn treat(&self, change: &reconcile::Change) -> Result<(), SwarmError> {
         match &change.kind {
-            Kind::Becomes(spec) => self.become_so(&change.member, spec),
+            Kind::Becomes(spec) => {
+                self.become_so(&change.member, spec)?;
+                let promoted = demoted(&change.member).is_none() && spec.role == MANAGER;
+                if promoted { self.until_it_manages(&change.member) } else { Ok(()) }
+            }
             Kind::Forget => self.remove(&change.member),
             Kind::Retire => {
                 if let Some(spec) = drained(&change.member).filter(|_| change.member.ready) {
@@ -121,7 +142,8 @@ impl Pass<'_> {
     pub(super) fn become_so(&self, member: &Member, spec: &Spec) -> Result<(), SwarmError> {
         let doing = format!("change node {} of the swarm", member.host);
         let mut version = member.version;
-        self.until(|| {
+        let late = |_, last| SwarmError::NotDone { doing: doing.clone(), last };
+        self.until(late, || {
             let path = format!("/nodes/{}/update?version={version}", member.id);
             let answer = order(self.reach.master, Request::post(path, json!(spec)), &doing)?;
             if !answer.passes() {
@@ -141,10 +163,23 @@ impl Pass<'_> {
         Ok(view.members.into_iter().find(|now| now.id == member.id))
     }
 
+    /// Until the managers count it among them: before that, one of them that ceases to be one is one fewer.
+    fn until_it_manages(&self, member: &Member) -> Result<(), SwarmError> {
+        let late = |host, last| SwarmError::NotManager { host, last };
+        self.until(late, || {
+            Ok(match self.newest(member)? {
+                Some(now) if now.manages => Ok(()),
+                Some(_) => Err((member.host.clone(), "they do not reach it".to_owned())),
+                None => Err((member.host.clone(), "its entry is gone".to_owned())),
+            })
+        })
+    }
+
     /// Until no task runs on it any more, or nobody hears of it any more: its tasks are others' by then.
     pub(super) fn until_idle(&self, member: &Member) -> Result<(), SwarmError> {
         let doing = format!("see the tasks of node {}", member.host);
-        self.until(|| {
+        let late = |host, last| SwarmError::NotIdle { host, last };
+        self.until(late, || {
             let tasks = order(self.reach.master, Request::get("/tasks"), &doing)?;
             let tasks = tasks.value(self.master(), &doing)?;
             let runs = |task: &&Value| {
@@ -154,7 +189,13 @@ impl Pass<'_> {
             if running == 0 || !self.newest(member)?.is_some_and(|now| now.ready) {
                 return Ok(Ok(()));
             }
-            Ok(Err((member.host.clone(), format!("{running} tasks still run on it"))))
+            Ok(Err((
+                member.host.clone(),
+                match running {
+                    1 => "a task still runs there".to_owned(),
+                    more => format!("{more} tasks still run there"),
+                },
+            )))
         })
     }
 
@@ -168,7 +209,8 @@ impl Pass<'_> {
         {
             self.become_so(&newest, &spec)?;
         }
-        self.until(|| {
+        let late = |_, last| SwarmError::NotDone { doing: doing.clone(), last };
+        self.until(late, || {
             let request = Request::delete(format!("/nodes/{}?force=true", member.id));
             let answer = order(self.reach.master, request, &doing)?;
             if answer.message().contains("demoted") || answer.passes() {

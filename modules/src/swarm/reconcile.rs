@@ -7,7 +7,7 @@ use super::seen::{Engine, LocalState, Member, Spec};
 
 /// The label by which nodes are known that provisioning has joined; its value is the cluster's name. Others are left alone.
 const LABEL: &str = "feeder.cluster";
-const MANAGER: &str = "manager";
+pub(super) const MANAGER: &str = "manager";
 const WORKER: &str = "worker";
 
 /// Something to be done to a member.
@@ -60,32 +60,43 @@ fn is_ours(cluster: &Cluster, member: &Member) -> bool {
     member.spec.labels.get(LABEL).is_some_and(|name| name == cluster.name.as_str())
 }
 
-/// What is to be done to the members that there are, in this order: who becomes manager comes before those that cease to be.
+/// What is to be done to the members that there are, in the order in which managers can decide all of it: who is lost and counts
+/// among those that must agree goes first, and nobody ceases to manage before those do who are to.
 pub(super) fn changes(cluster: &Cluster, swarm: &Swarm, members: &[Member]) -> Vec<Change> {
     let mut changes = Vec::new();
+    let all_manage = awaited_managers(cluster, swarm, members).is_empty();
     for (number, node) in cluster.nodes().enumerate() {
         let name = node.name.as_str();
+        let is_to_manage = number < swarm.managers;
         let entries = || members.iter().filter(move |member| member.host == name);
         let alive = entries().find(|member| member.ready);
+        let becomes = |member: &Member, spec: Spec| {
+            let text = difference(&member.spec, &spec)?;
+            let text = format!("node {name}: {text}");
+            Some(Change { member: member.clone(), kind: Kind::Becomes(spec), text })
+        };
         if let Some(member) = alive {
             let mut spec = member.spec.clone();
             spec.labels.insert(LABEL.to_owned(), cluster.name.to_string());
             for label in node.labels {
                 spec.labels.insert(label.name().to_owned(), label.value().to_owned());
             }
-            let role = if number < swarm.managers { MANAGER } else { WORKER };
-            role.clone_into(&mut spec.role);
+            if is_to_manage {
+                MANAGER.clone_into(&mut spec.role);
+            } else if all_manage {
+                WORKER.clone_into(&mut spec.role);
+            }
             if let (0, Some(availability)) = (number, swarm.master) {
                 availability.as_str().clone_into(&mut spec.availability);
             }
-            if let Some(text) = difference(&member.spec, &spec) {
-                let text = format!("node {name}: {text}");
-                changes.push(Change { member: member.clone(), kind: Kind::Becomes(spec), text });
-            }
+            changes.extend(becomes(member, spec));
             for stale in entries().filter(|member| !member.ready) {
                 let text = format!("node {name}: its former entry {}", short(&stale.id));
                 changes.push(Change { member: stale.clone(), kind: Kind::Forget, text });
             }
+        } else if all_manage && !is_to_manage {
+            let lost = entries().filter_map(|member| becomes(member, demoted(member)?));
+            changes.extend(lost);
         }
     }
     for member in members {
@@ -95,13 +106,26 @@ pub(super) fn changes(cluster: &Cluster, swarm: &Swarm, members: &[Member]) -> V
             changes.push(Change { member: member.clone(), kind: Kind::Retire, text });
         }
     }
-    changes.sort_by_key(|change| match &change.kind {
-        Kind::Becomes(spec) if spec.role == MANAGER => 0,
-        Kind::Becomes(_) => 1,
-        Kind::Forget => 2,
-        Kind::Retire => 3,
+    changes.sort_by_key(|change| match (&change.kind, change.member.ready) {
+        (Kind::Forget, _) => 0,
+        (Kind::Retire, false) => 1,
+        (Kind::Becomes(_), false) => 2,
+        (Kind::Becomes(spec), true) if spec.role == MANAGER => 3,
+        (Kind::Becomes(_), true) => 4,
+        (Kind::Retire, true) => 5,
     });
     changes
+}
+
+/// The nodes that are to manage and do not yet, or not any more. While there are some, nobody else ceases to.
+pub(super) fn awaited_managers<'c>(
+    cluster: &'c Cluster,
+    swarm: &Swarm,
+    members: &[Member],
+) -> Vec<&'c str> {
+    let manages = |name: &&str| members.iter().any(|m| m.ready && m.manages && m.host == *name);
+    let wanted = cluster.nodes().take(swarm.managers).map(|node| node.name.as_str());
+    wanted.filter(|name| !manages(name)).collect()
 }
 
 /// In words: `worker → manager, disk=ssd`.
@@ -286,6 +310,7 @@ mod tests {
             error: String::new(),
             managers: Vec::new(),
             root_ca: Some(ca.to_owned()),
+            address: String::new(),
             autolock: false,
             heartbeat: None,
         };

@@ -11,6 +11,8 @@ pub(super) struct Engine {
     pub(super) state: LocalState,
     /// Its node's id; empty when it is in no swarm.
     pub(super) node: String,
+    /// Where other nodes are told to find it; empty when it is in no swarm.
+    pub(super) address: String,
     /// It manages the swarm.
     pub(super) manages: bool,
     /// What is wrong, in its own words; may be empty.
@@ -50,6 +52,8 @@ struct Info {
 struct InfoOfSwarm {
     #[serde(rename = "NodeID", default)]
     node: String,
+    #[serde(default)]
+    node_addr: String,
     local_node_state: LocalState,
     #[serde(default)]
     control_available: bool,
@@ -78,6 +82,7 @@ impl Engine {
         Some(Self {
             state: swarm.local_node_state,
             node: swarm.node,
+            address: swarm.node_addr,
             manages: swarm.control_available,
             error: swarm.error,
             managers: managers.into_iter().map(|manager| manager.addr).collect(),
@@ -97,6 +102,8 @@ pub(super) struct Member {
     pub(super) host: String,
     /// It is alive.
     pub(super) ready: bool,
+    /// It takes part in the managers' votes, and they reach it. What [`Spec::role`] wants comes to be so a while later.
+    pub(super) manages: bool,
     pub(super) spec: Spec,
 }
 
@@ -124,6 +131,9 @@ struct NodeEntry {
     description: Description,
     #[serde(rename = "Status", default)]
     status: Status,
+    /// Of those alone that take part in the managers' votes.
+    #[serde(rename = "ManagerStatus", default)]
+    manager: Option<ManagerStatus>,
 }
 
 #[derive(Deserialize)]
@@ -146,6 +156,13 @@ struct Status {
     state: String,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ManagerStatus {
+    #[serde(default)]
+    reachability: String,
+}
+
 /// The nodes of an answer to `GET /nodes`. One that has just joined and not told its name yet is left out.
 pub(super) fn members(nodes: Value) -> Option<Vec<Member>> {
     let nodes: Vec<NodeEntry> = serde_json::from_value(nodes).ok()?;
@@ -155,6 +172,7 @@ pub(super) fn members(nodes: Value) -> Option<Vec<Member>> {
         version: node.version.index,
         host: node.description.hostname,
         ready: node.status.state == "ready",
+        manages: node.manager.is_some_and(|manager| manager.reachability == "reachable"),
         spec: node.spec,
     };
     Some(named.map(member).collect())
@@ -167,14 +185,20 @@ pub(super) mod tests {
     use super::*;
 
     pub(in crate::swarm) fn node(id: &str, host: &str, state: &str, role: &str) -> Value {
-        json!({
+        let reachability = if state == "ready" { "reachable" } else { "unreachable" };
+        let mut node = json!({
             "ID": id,
             "Version": { "Index": 21 },
             "CreatedAt": "2026-11-29T03:00:00Z",
             "Spec": { "Labels": { "feeder.cluster": "lab" }, "Role": role, "Availability": "active" },
             "Description": { "Hostname": host, "Platform": { "Architecture": "aarch64", "OS": "linux" } },
             "Status": { "State": state, "Addr": "192.168.10.101" },
-        })
+        });
+        if role == "manager" {
+            node["ManagerStatus"] =
+                json!({ "Reachability": reachability, "Addr": "192.168.10.101:2377" });
+        }
+        node
     }
 
     #[test]

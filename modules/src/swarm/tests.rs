@@ -1,6 +1,7 @@
 //! Swarms of engines that a shell script stands for.
 
 mod lock;
+mod managers;
 
 use std::{
     os::unix::net::UnixListener,
@@ -281,9 +282,10 @@ fn a_node_of_another_swarm_is_refused_and_left_there() {
     engines.write("cluster01/info", &elsewhere.replace('\n', ""));
     insta::assert_snapshot!(engines.told(&lab("[swarm]\n"), &[]), @r"
     cluster01 is in another swarm, managed from 10.1.2.3:2377. It was left there
-    → if it is to leave that swarm: `cargo xtask node exec cluster01 --root -- docker swarm leave --force`
+    → if it is to leave that swarm: `cargo xtask node exec cluster01 --root -- docker swarm leave --force`. When it is the last manager there, its services and secrets are gone with it. If that was this cluster's swarm, give the master back its /var/lib/docker/swarm first
     ");
     assert_eq!(engines.read("cluster01/orders"), "");
+    assert_eq!(engines.read("cluster00/orders"), "", "a second swarm would be no better");
     engines.write("cluster00/info", &elsewhere.replace('\n', ""));
     let told = engines.told(&lab("[swarm]\n"), &[]);
     assert!(
@@ -337,6 +339,59 @@ fn only_the_nodes_that_are_named_change() {
     node cluster02: label feeder.cluster=lab
     ");
     insta::assert_snapshot!(about(&[], Mode::Plan).expect("the other is left"), @"node cluster01: joins");
+}
+
+#[test]
+fn who_cannot_join_keeps_nobody_from_the_rest_and_the_token_goes() {
+    let engines = Engines::new();
+    engines.write("cluster01/lives-on", "");
+    insta::assert_snapshot!(engines.told(&lab("[swarm]\n"), &[]), @r"
+    cannot join the swarm on cluster01: --live-restore daemon configuration is incompatible with swarm mode
+    → `cargo xtask node reboot cluster01`, then provision again
+    ");
+    assert_eq!(engines.read("swarm/token"), "2\n");
+    assert_eq!(engines.members(), "id-1-of-cluster02 id-of-cluster00");
+    assert!(engines.read("swarm/members/id-1-of-cluster02/spec").contains("feeder.cluster"));
+    fs::remove_file(engines.dir.join("cluster01/lives-on")).expect("it was restarted");
+    engines.told(&lab("[swarm]\n"), &[]);
+    assert_eq!(engines.told(&lab("[swarm]\n"), &[]), "");
+}
+
+#[test]
+fn a_plan_tells_who_is_about_to_be_seen() {
+    let engines = Engines::new();
+    let text = lab("[swarm]\n");
+    engines.told(&text, &[]);
+    let planned = || engines.settle(&text, &[], Mode::Plan).expect("a plan");
+    assert!(planned().is_as_wanted());
+    assert_eq!(planned().as_wanted, 3);
+    engines.write("swarm/members/id-1-of-cluster01/state", "down\n");
+    let planned = planned();
+    assert!(planned.changes.is_empty() && !planned.is_as_wanted());
+    assert_eq!((planned.awaited, planned.as_wanted), (vec!["cluster01".to_owned()], 2));
+}
+
+#[test]
+fn a_worker_at_another_address_joins_anew_and_a_master_says_what_to_do() {
+    let engines = Engines::new();
+    engines.told(&lab("[swarm]\n"), &[]);
+    let at = |node: &str, address: &str| {
+        let info = engines.read(&format!("{node}/info"));
+        let id = format!("\"NodeAddr\":\"{address}\",\"NodeID\"");
+        engines.write(&format!("{node}/info"), &info.replacen("\"NodeID\"", &id, 1));
+    };
+    engines.write("swarm/members/id-1-of-cluster01/state", "down\n");
+    at("cluster01", "192.168.10.201");
+    insta::assert_snapshot!(engines.told(&lab("[swarm]\n"), &[]), @r"
+    + node cluster01: joins
+    - node cluster01: its former entry id-1-of-cl
+    ~ node cluster01: label feeder.cluster=lab
+    ");
+    at("cluster00", "192.168.10.200");
+    insta::assert_snapshot!(engines.told(&lab("[swarm]\n"), &[]), @r"
+    the swarm of cluster00 is managed at 192.168.10.200, and cluster.toml gives it 192.168.10.100
+    → `cargo xtask node exec cluster00 --root -- docker swarm init --force-new-cluster --advertise-addr 192.168.10.100` keeps its services and secrets, and makes cluster00 its only manager; then let the workers leave (`docker swarm leave --force`), and provision
+    ");
 }
 
 #[test]
@@ -471,7 +526,10 @@ fn a_node_that_dies_while_it_is_drained_is_removed_all_the_same() {
     let (without, _) = LAB.rsplit_once("[[worker]]").expect("it has workers");
     let text = format!("{without}\n[swarm]\n");
     let told = engines.told(&text, &[]);
-    assert!(told.contains("1 tasks still run on it"), "{told}");
+    insta::assert_snapshot!(told, @r"
+    cluster02 is drained, and a task still runs there
+    → they end when their `stop_grace_period` is over; `cargo xtask node exec cluster02 --root -- docker ps` shows them. Run this again to go on waiting
+    ");
     engines.write("swarm/members/id-1-of-cluster02/dies", "");
     let told = engines.told(&text, &[]);
     assert_eq!(told, "- node cluster02: not in cluster.toml any more, drain and remove");

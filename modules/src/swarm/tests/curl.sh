@@ -32,6 +32,43 @@ member() { # ID ROLE
   mkdir -p "$FEEDER_DOCKER/swarm/certificates"
   cp "$SWARM/ca" "$FEEDER_DOCKER/swarm/certificates/swarm-root-ca.crt"
 }
+# Of the managers that vote, with a file `votes` in their folder: how many there are, and how many of them are alive.
+votes() { find "$SWARM/members" -name votes | wc -l; }
+alive() { for one in "$SWARM"/members/*; do if [ -e "$one/votes" ] && grep -q ready "$one/state"; then echo; fi; done | wc -l; }
+# A member is told to be this; it votes as many looks at the nodes later as $SWARM/hesitates says.
+becomes() { # FOLDER SPEC
+  case $2 in
+    *'"Role":"manager"'*)
+      if [ ! -e "$1/votes" ] && [ ! -e "$1/hesitates" ]; then cat "$SWARM/hesitates" 2>/dev/null >"$1/hesitates" || echo 0 >"$1/hesitates"; fi
+      ;;
+    *)
+      rm -f "$1/hesitates"
+      if [ -e "$1/votes" ]; then
+        # swarmkit, manager/state/raft, CanRemoveMember.
+        without=$(alive)
+        if grep -q ready "$1/state"; then without=$((without - 1)); fi
+        if [ "$without" -lt $((($(votes) - 1) / 2 + 1)) ]; then
+          refuse 400 "can't remove member from the raft: this would result in a loss of quorum"
+        fi
+        rm "$1/votes"
+        echo "${1##*/} ceases" >>"$SWARM/history"
+      fi
+      ;;
+  esac
+}
+enters() {
+  for one in "$SWARM"/members/*; do
+    [ -e "$one/hesitates" ] || continue
+    left=$(cat "$one/hesitates")
+    if [ "$left" -gt 0 ]; then
+      echo $((left - 1)) >"$one/hesitates"
+    else
+      rm "$one/hesitates"
+      touch "$one/votes"
+      echo "${one##*/} enters" >>"$SWARM/history"
+    fi
+  done
+}
 manages() { grep -q '"ControlAvailable":true' "$ENGINE/info" || refuse 503 "This node is not a swarm manager"; }
 
 if [ -e "$ENGINE/cannot-start" ]; then
@@ -49,6 +86,7 @@ case "$method ${path%%\?*}" in
   "POST /swarm/unlock")
     [ "$(field UnlockKey)" = "$(cat "$SWARM/key")" ] || refuse 400 "swarm could not be unlocked: invalid key provided"
     mv "$ENGINE/info-unlocked" "$ENGINE/info"
+    rm -f "$SWARM/elections"
     for one in "$SWARM"/members/*; do
       if [ "$(cat "$one/host")" = "$NODE" ]; then echo ready >"$one/state"; fi
     done
@@ -63,6 +101,7 @@ case "$method ${path%%\?*}" in
     echo "a certificate" >"$SWARM/ca"
     echo 1 >"$SWARM/token"
     member "id-of-$NODE" manager
+    touch "$SWARM/members/id-of-$NODE/votes"
     info "id-of-$NODE" active true null
     say 200 '"x"'
     ;;
@@ -73,10 +112,16 @@ case "$method ${path%%\?*}" in
       sed -i 1d "$SWARM/elections"
       refuse 503 "rpc error: code = Unknown desc = The swarm does not have a leader. It's possible that too few managers are online."
     fi
+    enters
     list=
     for one in "$SWARM"/members/*; do
+      status=
+      if [ -e "$one/votes" ]; then
+        if grep -q ready "$one/state"; then status=reachable; else status=unreachable; fi
+        status=",\"ManagerStatus\":{\"Reachability\":\"$status\"}"
+      fi
       list="$list${list:+,}{\"ID\":\"${one##*/}\",\"Version\":{\"Index\":$(cat "$one/version")},\"Spec\":$(cat "$one/spec"),\
-\"Description\":{\"Hostname\":\"$(cat "$one/host")\"},\"Status\":{\"State\":\"$(cat "$one/state")\"}}"
+\"Description\":{\"Hostname\":\"$(cat "$one/host")\"},\"Status\":{\"State\":\"$(cat "$one/state")\"}$status}"
     done
     say 200 "[$list]"
     ;;
@@ -98,6 +143,7 @@ case "$method ${path%%\?*}" in
     say 200
     ;;
   "POST /swarm/join")
+    [ ! -e "$ENGINE/lives-on" ] || refuse 500 "--live-restore daemon configuration is incompatible with swarm mode"
     grep -q '"LocalNodeState":"inactive"' "$ENGINE/info" || refuse 503 "This node is already part of a swarm"
     [ "$(field JoinToken)" = "SWMTKN-$(cat "$SWARM/token")" ] || refuse 400 "invalid join token"
     echo joined >>"$ENGINE/joined"
@@ -115,6 +161,7 @@ case "$method ${path%%\?*}" in
       echo $(($(cat "$one/version") + 1)) >"$one/version"
     fi
     [ "${path##*=}" = "$(cat "$one/version")" ] || refuse 500 "update out of sequence"
+    becomes "$one" "$body"
     printf '%s' "$body" >"$one/spec"
     echo $(($(cat "$one/version") + 1)) >"$one/version"
     say 200

@@ -76,6 +76,26 @@ fn a_worker_that_manages_and_is_locked_does_not_leave_but_is_unlocked() {
 }
 
 #[test]
+fn workers_without_which_there_is_no_leader_are_unlocked_though_the_master_is_not_locked() {
+    let engines = Engines::new();
+    let key = engines.dir.join("key");
+    let text = lab(&format!("[swarm]\nmanagers = 3\nautolock = \"file:{key}\"\n"));
+    engines.told(&text, &[]);
+    for node in ["cluster01", "cluster02"] {
+        engines.locks(node);
+        engines.write(&format!("swarm/members/id-1-of-{node}/state"), "down\n");
+    }
+    engines.write("swarm/elections", &"1\n".repeat(1000));
+    let unlocked =
+        "node cluster01: is given its unlock key\nnode cluster02: is given its unlock key";
+    let settled = engines.settle(&text, &[], Mode::Plan).expect("a plan");
+    let planned: Vec<_> = settled.changes.into_iter().map(|change| change.text).collect();
+    assert_eq!(planned.join("\n"), unlocked);
+    assert_eq!(engines.told(&text, &[]).replace("~ ", ""), unlocked);
+    assert_eq!(engines.told(&text, &[]), "");
+}
+
+#[test]
 fn whose_key_is_not_kept_is_told_what_to_do() {
     let engines = Engines::new();
     let key = engines.dir.join("key");
