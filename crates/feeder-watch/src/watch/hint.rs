@@ -159,7 +159,7 @@ fn of_system(node: &Node, name: &str) -> Option<String> {
     let health = node.health.as_ref()?;
     if health.is_full() {
         return Some(format!(
-            "nothing can be written any more: remove something on it (`cargo xtask node ssh {name} -- sudo du -xh -d 3 /`), or give it a larger `state` in cluster.toml, provision, and restart it"
+            "nothing can be written any more: remove images and containers that nobody uses (`cargo xtask node exec {name} --root -- docker system prune --all --force`), look for more (`cargo xtask node exec {name} --root -- du -xh -d 1 /var/lib/docker /var/lib/containerd /var/log`), or give it a larger `state` in cluster.toml, `cargo xtask provision`, `cargo xtask node reboot {name}`"
         ));
     }
     let unit = health.failed.first()?;

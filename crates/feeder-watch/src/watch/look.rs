@@ -38,7 +38,7 @@ pub(crate) struct Look {
 pub struct Member {
     /// `ready`, `down`, `unknown`, `disconnected`.
     pub state: String,
-    /// `leader`, `manager` or `worker`.
+    /// `leader`, `manager` or `worker`; `unreachable manager` of one that was told to manage and that the others do not reach.
     pub role: String,
     /// `active`, `pause` or `drain`.
     pub availability: String,
@@ -115,6 +115,18 @@ fn neighbour(line: &str) -> Option<(Ipv4Addr, (MacAddr, bool))> {
     Some((address, (mac, words.last() == Some(&"REACHABLE"))))
 }
 
+/// What it is, which comes after what it is told to be: it manages when the other managers reach it as one of them.
+fn role(node: &Value) -> String {
+    let status = &node["ManagerStatus"];
+    let told = node["Spec"]["Role"].as_str().unwrap_or_default();
+    match (status["Leader"].as_bool(), status["Reachability"].as_str()) {
+        (Some(true), _) => "leader".to_owned(),
+        (_, Some("reachable")) => "manager".to_owned(),
+        _ if told == "manager" => "unreachable manager".to_owned(),
+        _ => told.to_owned(),
+    }
+}
+
 /// The members by host name, or what the engine said in place of them.
 fn members(nodes: &Value, tasks: Option<&Value>) -> Result<BTreeMap<String, Member>, String> {
     let Some(nodes) = nodes.as_array() else {
@@ -129,10 +141,7 @@ fn members(nodes: &Value, tasks: Option<&Value>) -> Result<BTreeMap<String, Memb
             |task: &&Value| task["NodeID"] == node["ID"] && task["Status"]["State"] == "running";
         let member = Member {
             state: text(&node["Status"]["State"]),
-            role: match node["ManagerStatus"]["Leader"] {
-                Value::Bool(true) => "leader".to_owned(),
-                _ => text(&node["Spec"]["Role"]),
-            },
+            role: role(node),
             availability: text(&node["Spec"]["Availability"]),
             tasks: tasks.iter().filter(on_it).count(),
         };
@@ -148,6 +157,7 @@ fn members(nodes: &Value, tasks: Option<&Value>) -> Result<BTreeMap<String, Memb
 #[cfg(test)]
 mod tests {
     use feeder_remote::{Host, Local};
+    use serde_json::json;
 
     use super::*;
 
@@ -181,6 +191,22 @@ look 1795936805
     #[test]
     fn a_look_is_whole() {
         insta::assert_debug_snapshot!(looks(SAID));
+    }
+
+    #[test]
+    fn who_is_told_to_manage_does_so_when_the_others_reach_it() {
+        let node =
+            |told: &str, status| json!({ "Spec": { "Role": told }, "ManagerStatus": status });
+        for (told, status, is) in [
+            ("worker", json!(null), "worker"),
+            ("manager", json!(null), "unreachable manager"),
+            ("manager", json!({ "Reachability": "unreachable" }), "unreachable manager"),
+            ("manager", json!({ "Reachability": "reachable" }), "manager"),
+            ("worker", json!({ "Reachability": "reachable" }), "manager"),
+            ("manager", json!({ "Leader": true, "Reachability": "reachable" }), "leader"),
+        ] {
+            assert_eq!(role(&node(told, status.clone())), is, "{told} {status}");
+        }
     }
 
     #[test]

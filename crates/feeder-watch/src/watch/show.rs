@@ -1,11 +1,15 @@
 //! Snapshots for people.
 
-use super::snapshot::{NodeState, Snapshot, ago};
+use super::{
+    look::Member,
+    snapshot::{NodeState, Snapshot, ago},
+};
 
 /// A snapshot as a table; ends with a line's end.
 #[must_use]
 pub fn table(snapshot: &Snapshot) -> String {
-    let swarm = snapshot.nodes.iter().any(|node| node.swarm.is_some());
+    // Without a swarm nodes have no engine to be told of. The column is there above all when the managers say nothing.
+    let swarm = snapshot.nodes.iter().any(|node| node.engine.is_some() || node.swarm.is_some());
     let mut head = vec!["NODE", "STATE", "SINCE", "LAST SIGN"];
     if swarm {
         head.extend(["ENGINE", "SWARM", "ROLE", "AVAILABILITY", "TASKS"]);
@@ -84,18 +88,30 @@ pub fn changed(before: Option<&Snapshot>, now: &Snapshot) -> Vec<String> {
     let mut lines = Vec::new();
     for node in &now.nodes {
         let old = was(&node.name);
-        let state = |node: &NodeState| (node.text.clone(), node.swarm.clone());
+        // Tasks come and go, and are none of the state.
+        let state = |node: &NodeState| {
+            let swarm = node.swarm.clone().map(|member| Member { tasks: 0, ..member });
+            (node.text.clone(), node.engine.clone(), swarm)
+        };
         if old.map(state) != Some(state(node)) {
             let swarm = node.swarm.as_ref().map_or_else(String::new, |member| {
                 format!(", {} {} of the swarm, {}", member.state, member.role, member.availability)
             });
-            lines.push(format!("{:<width$}  {}{swarm}", node.name, node.text));
+            let engine = node.engine.as_ref().filter(|engine| *engine != "active");
+            let engine =
+                engine.map_or_else(String::new, |engine| format!(", its engine is {engine}"));
+            lines.push(format!("{:<width$}  {}{engine}{swarm}", node.name, node.text));
         }
         if old.and_then(|old| old.hint.as_ref()) != node.hint.as_ref() {
             lines.extend(
                 node.hint.iter().map(|hint| format!("{:<width$}  hint: {hint}", node.name)),
             );
         }
+    }
+    let trouble = |snapshot: &Snapshot| snapshot.swarm_error.clone();
+    if before.and_then(trouble) != trouble(now) {
+        let said = now.swarm_error.as_deref().unwrap_or("its managers answer");
+        lines.push(format!("swarm: {said}"));
     }
     lines
 }

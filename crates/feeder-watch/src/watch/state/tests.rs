@@ -223,7 +223,7 @@ fn an_old_connection_is_no_sign_of_life_and_a_new_one_of_a_neighbour_is() {
 }
 
 const SWARM: &str = r#"engine active
-json nodes [{"ID":"a","Spec":{"Role":"manager","Availability":"drain"},"Description":{"Hostname":"cluster00"},"Status":{"State":"ready"},"ManagerStatus":{"Leader":true}},{"ID":"b","Spec":{"Role":"worker","Availability":"active"},"Description":{"Hostname":"cluster01"},"Status":{"State":"down"}}]
+json nodes [{"ID":"a","Spec":{"Role":"manager","Availability":"drain"},"Description":{"Hostname":"cluster00"},"Status":{"State":"ready"},"ManagerStatus":{"Leader":true,"Reachability":"reachable"}},{"ID":"b","Spec":{"Role":"worker","Availability":"active"},"Description":{"Hostname":"cluster01"},"Status":{"State":"down"}}]
 json tasks [{"NodeID":"b","Status":{"State":"running"}}]"#;
 
 #[test]
@@ -247,7 +247,19 @@ fn a_swarm_has_its_columns_and_its_troubles() {
     insta::assert_snapshot!("swarm_json", serde_json::to_string_pretty(&snapshot).unwrap());
     let none = "engine active\njson nodes {\"message\":\"The swarm does not have a leader.\"}";
     state.apply(Event::Looked(look(at, none)));
-    insta::assert_snapshot!("no_leader", table(&Snapshot::of(&state, &cluster, at)));
+    let without = Snapshot::of(&state, &cluster, at);
+    insta::assert_snapshot!("no_leader", table(&without));
+    // Where lines are all that there is.
+    let lost = changed(Some(&snapshot), &without);
+    assert_eq!(lost.last().map(String::as_str), Some("swarm: The swarm does not have a leader."));
+    let found = changed(Some(&without), &snapshot);
+    assert_eq!(found.last().map(String::as_str), Some("swarm: its managers answer"));
+    let mut busier = snapshot.clone();
+    busier.nodes[0].swarm.as_mut().expect("it is a member").tasks += 1;
+    assert_eq!(changed(Some(&snapshot), &busier), [""; 0]);
+    busier.nodes[0].engine = Some("failed".into());
+    let line = "cluster00  up, its engine is failed, ready leader of the swarm, drain";
+    assert_eq!(changed(Some(&snapshot), &busier), [line]);
 }
 
 #[test]
