@@ -108,7 +108,8 @@ struct Journal {
 
 /// Restart nodes, and wait until they are back
 ///
-/// The master goes first, because workers stand still without it, then the workers one after the other.
+/// The master goes first, because workers stand still without it, then a worker every `--stagger` seconds, whether or not the one before
+/// is back. Nodes of a swarm are not drained, and of its managers more than half must be there: restart those one at a time.
 #[derive(Debug, Args)]
 struct Reboot {
     #[command(flatten)]
@@ -144,7 +145,8 @@ struct Halt {
 
 /// Let nodes of the swarm give their tasks away, and wait until none runs there
 ///
-/// They take none until they are activated, whatever restarts meanwhile. Provisioning leaves them so.
+/// They take none until they are activated, whatever restarts meanwhile. Provisioning leaves them so, except the master where `master` in
+/// [swarm] says otherwise. Tasks have three minutes to end. A node that loses its state joins anew, and takes tasks.
 #[derive(Debug, Args)]
 struct Drain {
     #[command(flatten)]

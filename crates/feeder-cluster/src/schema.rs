@@ -140,7 +140,7 @@ const fn labels(example: &'static str) -> Key {
         shape: LABEL,
         example,
         doc: "labels of its node in the swarm, each as `name=value`: services are placed by them. Labels that \
-              somebody gave it otherwise stay.",
+              somebody gave it otherwise stay, as long as it keeps its state.",
     }
 }
 
@@ -452,7 +452,7 @@ pub const SHARE: Section = Section {
 pub const DOCKER: Section = Section {
     name: "docker",
     occurs: Occurs::AtMostOnce,
-    doc: "With this section, `[swarm]` or `[registry]`, Docker runs on all nodes; without any, on none. Its images and \
+    doc: "With this section, `[swarm]` or `[registry]`, Docker runs on all nodes. Taking them out removes nothing. Its images and \
           containers lie on a worker's state image, which `state` must have room for \
           ([modules/src/docker](../modules/src/docker/README.md)).",
     keys: &[text(
