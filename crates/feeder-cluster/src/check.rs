@@ -13,13 +13,13 @@ use crate::settings::{self, Settings};
 use crate::sources::Sources;
 use crate::syntax::Syntax;
 use crate::value::{
-    Invalid, address, folder, locale, name_server, package, public_key, subnet, time_zone,
-    upstream, user_name,
+    Invalid, address, archive, archive_key, folder, locale, name_server, package, public_key,
+    subnet, time_zone, upstream, user_name,
 };
 use crate::{
-    Availability, Board, ByteSize, Cluster, DhcpMode, DiskId, Docker, FileSystem, Journal, MacAddr,
-    Master, Network, NodeLabel, NodeName, Parsed, PasswordLogin, Registry, Root, SdCard, SecretRef,
-    Serial, Share, Ssd, Sudo, Swarm, System, Worker, rules, schema,
+    Archive, Availability, Board, ByteSize, Cluster, DhcpMode, DiskId, Docker, FileSystem, Journal,
+    MacAddr, Master, Network, NodeLabel, NodeName, Parsed, PasswordLogin, Registry, Root, SdCard,
+    SecretRef, Serial, Share, Ssd, Sudo, Swarm, System, Worker, rules, schema,
 };
 
 /// What a file says, as far as it could be read: a value that is wrong or absent is None, so that the rest is still checked.
@@ -63,6 +63,13 @@ pub(crate) struct DraftRegistry {
 
 pub(crate) struct DraftDocker {
     pub(crate) log_size: Option<Spanned<ByteSize>>,
+    /// None when there is no such section; then Docker is Debian's.
+    pub(crate) archive: Option<DraftArchive>,
+}
+
+pub(crate) struct DraftArchive {
+    pub(crate) url: Option<Spanned<String>>,
+    pub(crate) key: Option<Spanned<String>>,
 }
 
 pub(crate) struct DraftSwarm {
@@ -167,7 +174,13 @@ fn read<'t>(root: &'t DeTable<'t>, end: usize, problems: &mut Vec<Diagnostic>) -
 
 fn docker(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> DraftDocker {
     let size = |text: &str| text.parse().and_then(ByteSize::of_log_file);
-    DraftDocker { log_size: fields.text("log-size", size, problems) }
+    DraftDocker {
+        log_size: fields.text("log-size", size, problems),
+        archive: fields.nested(&schema::ARCHIVE, problems).map(|fields| DraftArchive {
+            url: fields.text("url", archive, problems),
+            key: fields.text("key", archive_key, problems),
+        }),
+    }
 }
 
 /// Managers decide by majority: an even number of them survives no more losses than one fewer.
@@ -302,7 +315,13 @@ impl DraftSystem {
 
 impl DraftDocker {
     fn finish(self) -> Option<Docker> {
-        Some(Docker { log_size: self.log_size?.into_inner() })
+        let archive = match self.archive {
+            Some(DraftArchive { url, key }) => {
+                Some(Archive { url: url?.into_inner(), key: key?.into_inner() })
+            }
+            None => None,
+        };
+        Some(Docker { log_size: self.log_size?.into_inner(), archive })
     }
 }
 

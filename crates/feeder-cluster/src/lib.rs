@@ -28,7 +28,7 @@ pub use diagnostic::{Diagnostic, Diagnostics, Label, Position, Severity};
 pub use error::LoadError;
 pub use ipnet::Ipv4Net;
 pub use model::{
-    Cluster, Docker, Master, Network, Node, Registry, Share, Ssd, Swarm, System, Worker,
+    Archive, Cluster, Docker, Master, Network, Node, Registry, Share, Ssd, Swarm, System, Worker,
 };
 pub use secret::{Secret, SecretError};
 pub use settings::{Setting, Settings, variable};

@@ -100,12 +100,24 @@ pub struct Registry {
 pub struct Docker {
     /// The size at which the next log file of a container is begun.
     pub log_size: ByteSize,
+    /// Where it comes from, when that is not Debian.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive: Option<Archive>,
 }
 
 impl Default for Docker {
     fn default() -> Self {
-        Self { log_size: ByteSize::mib(10) }
+        Self { log_size: ByteSize::mib(10), archive: None }
     }
+}
+
+/// An archive of Debian packages with a key of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Archive {
+    /// Where apt finds it: `https://` or `http://`, a host and a path.
+    pub url: String,
+    /// The public key that it is signed with, armored, without a line's end behind it.
+    pub key: String,
 }
 
 /// A swarm of all nodes.

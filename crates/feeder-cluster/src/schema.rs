@@ -465,6 +465,33 @@ pub const DOCKER: Section = Section {
     )],
 };
 
+/// `[docker.archive]`
+pub const ARCHIVE: Section = Section {
+    name: "docker.archive",
+    occurs: Occurs::AtMostOnce,
+    doc: "With this section Docker comes from its makers' own archive, or a mirror of it, in place of Debian's packages: \
+          `docker-ce`, `docker-ce-cli` and `containerd.io`. Debian's, where they are, give way to them. Taking the section out \
+          leaves both packages and archive.",
+    keys: &[
+        text(
+            "url",
+            Required,
+            Like(r"^https?://[A-Za-z0-9.][A-Za-z0-9._~:/-]*$"),
+            r#""https://mirror.example/linux/debian""#,
+            "where the archive is, as Docker's instructions for Debian give it. It must have packages for arm64 and the \
+             Debian release of the master.",
+        ),
+        text(
+            "key",
+            Required,
+            Like(r"^\s*-----BEGIN PGP PUBLIC KEY BLOCK-----"),
+            r#""-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmQINBFit2ioBEADhWpZ8...\n-----END PGP PUBLIC KEY BLOCK-----""#,
+            "the public key that it is signed with, armored, as those instructions have you download it: the \
+             whole file, as a text of several lines (TOML's three quotes). apt trusts it for this archive alone.",
+        ),
+    ],
+};
+
 /// `[swarm]`
 pub const SWARM: Section = Section {
     name: "swarm",
@@ -534,5 +561,7 @@ pub const REGISTRY: Section = Section {
 };
 
 /// The sections in the order in which they are documented.
-pub const SECTIONS: [&Section; 10] =
-    [&CLUSTER, &NETWORK, &MASTER, &SSD, &WORKER, &SYSTEM, &SHARE, &DOCKER, &SWARM, &REGISTRY];
+pub const SECTIONS: [&Section; 11] = [
+    &CLUSTER, &NETWORK, &MASTER, &SSD, &WORKER, &SYSTEM, &SHARE, &DOCKER, &ARCHIVE, &SWARM,
+    &REGISTRY,
+];

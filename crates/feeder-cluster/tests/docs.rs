@@ -74,6 +74,7 @@ fn an_editor_accepts_what_the_reader_accepts_and_refuses_what_it_can_see() {
         "dhcp-unknown",
         "dns-empty",
         "dns-not-a-list",
+        "docker-archive",
         "docker-log-size",
         "key-missing",
         "key-unknown",

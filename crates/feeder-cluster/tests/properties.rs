@@ -9,9 +9,9 @@ use std::str::FromStr;
 
 use feeder_cluster::schema::SECTIONS;
 use feeder_cluster::{
-    Availability, Board, ByteSize, Cluster, DhcpMode, Docker, FileSystem, Ipv4Net, MacAddr, Master,
-    Network, NodeLabel, NodeName, PasswordLogin, Root, SdCard, SecretRef, Serial, Settings,
-    Severity, Ssd, Sudo, Swarm, System, Worker, parse, parse_with, variable,
+    Archive, Availability, Board, ByteSize, Cluster, DhcpMode, Docker, FileSystem, Ipv4Net,
+    MacAddr, Master, Network, NodeLabel, NodeName, PasswordLogin, Root, SdCard, SecretRef, Serial,
+    Settings, Severity, Ssd, Sudo, Swarm, System, Worker, parse, parse_with, variable,
 };
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -162,7 +162,13 @@ fn labels() -> impl Strategy<Value = Vec<NodeLabel>> {
 }
 
 fn docker_and_swarm() -> impl Strategy<Value = (Option<Docker>, Option<Swarm>)> {
-    let docker = (16..1024u64).prop_map(|kib| Docker { log_size: ByteSize::bytes(kib << 10) });
+    let archive = prop::option::of("[a-z]{1,9}/[a-z/]{0,9}".prop_map(|place| Archive {
+        url: format!("https://{place}"),
+        key:
+            "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmQ\n-----END PGP PUBLIC KEY BLOCK-----".into(),
+    }));
+    let docker = (16..1024u64, archive)
+        .prop_map(|(kib, archive)| Docker { log_size: ByteSize::bytes(kib << 10), archive });
     let availability = prop::option::of(select(Availability::ALL.to_vec()));
     let heartbeat = prop::option::of(select(vec![5, 10, 20, 30, 60]));
     let swarm = (availability, heartbeat).prop_map(|(master, heartbeat)| Swarm {
@@ -226,8 +232,12 @@ fn written(cluster: &Cluster) -> String {
         let login = password_login.iter().map(|login| format!("password-login = {login}\n"));
         text.extend(password.chain(sudo).chain(login));
     }
-    if let Some(Docker { log_size }) = &cluster.docker {
+    if let Some(Docker { log_size, archive }) = &cluster.docker {
         writeln!(text, "[docker]\nlog-size = \"{log_size}\"").unwrap();
+        if let Some(Archive { url, key }) = archive {
+            writeln!(text, "[docker.archive]\nurl = \"{url}\"\nkey = \"\"\"\n{key}\n\"\"\"")
+                .unwrap();
+        }
     }
     if let Some(Swarm { managers, master, heartbeat, autolock: _ }) = &cluster.swarm {
         writeln!(text, "[swarm]\nmanagers = {managers}").unwrap();

@@ -79,7 +79,14 @@ fn a_swarm_brings_docker_and_neither_is_there_unasked() {
     let lab = |more: &str| parse(&format!("{text}{more}"), "cluster.toml").unwrap().cluster;
     assert_eq!((lab("").docker, lab("").swarm), (None, None));
     let docker = lab("[docker]\nlog-size = \"1MiB\"\n");
-    assert_eq!(docker.docker, Some(Docker { log_size: ByteSize::mib(1) }));
+    assert_eq!(docker.docker, Some(Docker { log_size: ByteSize::mib(1), archive: None }));
+    let key =
+        "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmQINBFit\n-----END PGP PUBLIC KEY BLOCK-----";
+    let archive = lab(&format!(
+        "[docker.archive]\nurl = \"https://mirror.example/linux/debian\"\nkey = \"\"\"\n{key}\n\"\"\"\n"
+    ));
+    let archive = archive.docker.and_then(|docker| docker.archive).expect("it has one");
+    assert_eq!((&*archive.url, &*archive.key), ("https://mirror.example/linux/debian", key));
     assert_eq!(docker.swarm, None);
     let swarm = lab("[swarm]\n");
     assert_eq!(swarm.docker, Some(Docker::default()));

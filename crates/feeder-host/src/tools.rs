@@ -147,6 +147,12 @@ pub const TOOLS: &[Tool] = &[
         &[Qemu],
         "have the kernel end child processes when we are killed",
     ),
+    program(
+        &["chrt"],
+        "util-linux",
+        &[Qemu],
+        "have virtual boards leave each other time to finish what they are at",
+    ),
     Tool {
         name: "mmdebstrap",
         purpose: "build root file systems from locked packages",

@@ -1,6 +1,6 @@
 //! Docker on the master, and through the generation on every worker.
 
-use feeder_cluster::{ByteSize, Docker};
+use feeder_cluster::{Archive, ByteSize, Docker};
 use feeder_plan::{Directory, File, Notify, Step, Task, Unit};
 use serde_json::json;
 
@@ -10,9 +10,33 @@ pub(crate) const NAME: &str = "docker";
 
 /// Debian's engine and client; curl is how the swarm module talks to the engine. In bookworm the engine's package has the client in
 /// it, and there is no other.
-fn packages(system: &str) -> Vec<String> {
-    let client = (!system.contains("(bookworm)")).then_some("docker-cli");
-    ["docker.io", "curl"].into_iter().chain(client).map(str::to_owned).collect()
+fn packages(docker: &Docker, system: &str) -> Vec<String> {
+    let packages: &[&str] = match (&docker.archive, release(system)) {
+        (Some(_), _) => &["docker-ce", "docker-ce-cli", "containerd.io", "curl"],
+        (None, Some("bookworm")) => &["docker.io", "curl"],
+        (None, _) => &["docker.io", "docker-cli", "curl"],
+    };
+    packages.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// The name of a Debian release, of `Debian GNU/Linux 13 (trixie)`.
+fn release(system: &str) -> Option<&str> {
+    system.split_once('(')?.1.split_once(')').map(|(name, _)| name)
+}
+
+/// Where apt finds Docker's own packages, in the form of deb822 (sources.list(5)), with the one key that it trusts there.
+const SOURCE: &str = "/etc/apt/sources.list.d/feeder-docker.sources";
+
+fn source(archive: &Archive, system: &str) -> String {
+    let Archive { url, key } = archive;
+    // Whoever looks for a release without a name is told by apt.
+    let suite = release(system).unwrap_or("stable");
+    // A line without anything in it would end the field.
+    let line = |line: &str| format!(" {}\n", if line.is_empty() { "." } else { line });
+    let key: String = key.lines().map(line).collect();
+    format!(
+        "Types: deb\nURIs: {url}\nSuites: {suite}\nComponents: stable\nArchitectures: arm64\nSigned-By:\n{key}"
+    )
 }
 
 const CONFIG: &str = "/etc/docker/daemon.json";
@@ -75,11 +99,14 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
     let Some(docker) = &site.cluster.docker else { return Part::default() };
     let config = config(docker, registry::mirror(site.cluster));
     // Before the packages: the engine must not make its first store in another way.
-    let before = Step::new(NAME)
+    let mut before = Step::new(NAME)
         .named("docker-config")
         .title("how the engine runs")
         .with(Directory::new("/etc/docker"))
         .with(File::new(CONFIG, config.as_str()));
+    if let Some(archive) = &docker.archive {
+        before = before.with(File::new(SOURCE, source(archive, &site.survey.system)));
+    }
     // After the clone: workers get the engine without what it has stored on the master.
     let mut step = Step::new(NAME).title("the engine").after(crate::workers::NAME);
     for worker in &site.cluster.workers {
@@ -93,7 +120,7 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
         .notify(Notify::restart("docker.service").when([CONFIG]));
     Part {
         before_packages: vec![before],
-        packages: packages(&site.survey.system),
+        packages: packages(docker, &site.survey.system),
         steps: vec![step],
         ..Part::default()
     }
@@ -148,9 +175,37 @@ mod tests {
 
     #[test]
     fn the_client_is_a_package_of_its_own_since_trixie() {
-        let has_client = |system| packages(system).contains(&"docker-cli".to_owned());
+        let docker = Docker::default();
+        let has_client = |system| packages(&docker, system).contains(&"docker-cli".to_owned());
         assert!(has_client("Debian GNU/Linux 13 (trixie)"));
         assert!(!has_client("Debian GNU/Linux 12 (bookworm)"));
+    }
+
+    #[test]
+    fn docker_s_own_archive_is_trusted_by_its_own_key() {
+        let archive = "[docker.archive]\nurl = \"https://mirror.example/linux/debian\"\nkey = \"\"\"\n\
+            -----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmQINBFit\n-----END PGP PUBLIC KEY BLOCK-----\n\"\"\"\n[swarm]";
+        with_sections(archive, |site| {
+            let part = part(site);
+            assert!(part.packages.contains(&"docker-ce".to_owned()), "{:?}", part.packages);
+            assert!(!part.packages.contains(&"docker.io".to_owned()), "{:?}", part.packages);
+            let before = format!("{:?}", part.before_packages);
+            assert!(before.contains(SOURCE), "apt must know of it before: {before}");
+            let docker = site.cluster.docker.as_ref().expect("it is there");
+            let archive = docker.archive.as_ref().expect("it has one");
+            insta::assert_snapshot!(source(archive, "Debian GNU/Linux 13 (trixie)"), @r"
+            Types: deb
+            URIs: https://mirror.example/linux/debian
+            Suites: trixie
+            Components: stable
+            Architectures: arm64
+            Signed-By:
+             -----BEGIN PGP PUBLIC KEY BLOCK-----
+             .
+             mQINBFit
+             -----END PGP PUBLIC KEY BLOCK-----
+            ");
+        });
     }
 
     #[test]

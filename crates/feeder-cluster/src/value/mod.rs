@@ -1,6 +1,7 @@
 //! The values a `cluster.toml` is made of. Each reads what [`std::fmt::Display`] writes.
 
 mod address;
+mod archive;
 mod board;
 mod disk;
 mod label;
@@ -14,6 +15,7 @@ mod system;
 mod upstream;
 
 pub(crate) use address::{address, name_server, subnet};
+pub(crate) use archive::{archive, archive_key};
 pub use board::{Availability, Board, DhcpMode, FileSystem, Root, SdCard};
 pub use disk::DiskId;
 pub use label::NodeLabel;
