@@ -83,14 +83,19 @@ impl Pass<'_> {
     pub(super) fn unlock_workers(&mut self, mode: Mode) -> Result<bool, SwarmError> {
         let locked = self.locked_workers()?;
         for host in &locked {
-            let (key, unlocks) = (self.key(host.name())?, self.unlocks(host.name()));
-            if mode == Mode::Plan {
-                self.settled.changes.push(unlocks);
-            } else {
-                self.change(unlocks, |_| unlock(&**host, &key))?;
-            }
+            self.unlock_worker(&**host, mode)?;
         }
         Ok(!locked.is_empty())
+    }
+
+    /// Gives a worker that manages its key.
+    pub(super) fn unlock_worker(&mut self, host: &dyn Host, mode: Mode) -> Result<(), SwarmError> {
+        let (key, unlocks) = (self.key(host.name())?, self.unlocks(host.name()));
+        if mode == Mode::Plan {
+            self.settled.changes.push(unlocks);
+            return Ok(());
+        }
+        self.change(unlocks, |_| unlock(host, &key))
     }
 
     /// The workers that manage the swarm and wait for its key. Who was to manage when they were locked, the file may not say any
@@ -108,7 +113,7 @@ impl Pass<'_> {
 }
 
 /// Gives a manager its key.
-pub(super) fn unlock(host: &dyn Host, key: &Secret) -> Result<(), SwarmError> {
+fn unlock(host: &dyn Host, key: &Secret) -> Result<(), SwarmError> {
     let doing = "unlock the swarm";
     let body: Value = json!({ "UnlockKey": key.expose() });
     let answer = order(host, Request::post("/swarm/unlock", body), doing)?;

@@ -425,13 +425,8 @@ impl<'a> Pass<'a> {
                 }
                 Met::Stands(Standing::Coming, ..) => coming.push(name.to_owned()),
                 Met::Stands(Standing::Locked, _, host) => {
-                    let (key, unlocks) = (self.key(name)?, self.unlocks(name));
                     coming.push(name.to_owned());
-                    if mode == Mode::Plan {
-                        self.settled.changes.push(unlocks);
-                    } else {
-                        self.change(unlocks, |_| lock::unlock(&*host, &key))?;
-                    }
+                    self.unlock_worker(&*host, mode)?;
                 }
                 Met::Stands(was @ (Standing::Free | Standing::Orphan), _, host) => {
                     coming.push(name.to_owned());

@@ -57,10 +57,20 @@ impl Engines {
         UnixListener::bind(dir.join("socket")).expect("a socket");
         let this = Self { _guard: guard, dir };
         for node in ["cluster00", "cluster01", "cluster02"] {
-            fs::create_dir(this.dir.join(node)).expect("a folder");
-            this.write(&format!("{node}/info"), INACTIVE);
+            this.add(node);
         }
         this
+    }
+
+    /// A node whose engine is in no swarm.
+    fn add(&self, node: &str) {
+        fs::create_dir(self.dir.join(node)).expect("a folder");
+        self.write(&format!("{node}/info"), INACTIVE);
+    }
+
+    /// The managers hear of a member no more.
+    fn dies(&self, member: &str) {
+        self.write(&format!("swarm/members/{member}/state"), "down\n");
     }
 
     fn write(&self, file: &str, text: &str) {
@@ -237,7 +247,7 @@ fn a_worker_that_lost_its_state_joins_anew_and_its_old_entry_goes() {
     let engines = Engines::new();
     engines.told(&lab("[swarm]\n"), &[]);
     assert_eq!(engines.members(), "id-1-of-cluster01 id-1-of-cluster02 id-of-cluster00");
-    engines.write("swarm/members/id-1-of-cluster01/state", "down\n");
+    engines.dies("id-1-of-cluster01");
     engines.write("cluster01/info", INACTIVE);
     fs::remove_dir_all(engines.dir.join("cluster01/docker")).expect("its state");
     let told = engines.told(&lab("[swarm]\n"), &[]);
@@ -365,7 +375,7 @@ fn a_plan_tells_who_is_about_to_be_seen() {
     let planned = || engines.settle(&text, &[], Mode::Plan).expect("a plan");
     assert!(planned().is_as_wanted());
     assert_eq!(planned().as_wanted, 3);
-    engines.write("swarm/members/id-1-of-cluster01/state", "down\n");
+    engines.dies("id-1-of-cluster01");
     let planned = planned();
     assert!(planned.changes.is_empty() && !planned.is_as_wanted());
     assert_eq!((planned.awaited, planned.as_wanted), (vec!["cluster01".to_owned()], 2));
@@ -380,7 +390,7 @@ fn a_worker_at_another_address_joins_anew_and_a_master_says_what_to_do() {
         let id = format!("\"NodeAddr\":\"{address}\",\"NodeID\"");
         engines.write(&format!("{node}/info"), &info.replacen("\"NodeID\"", &id, 1));
     };
-    engines.write("swarm/members/id-1-of-cluster01/state", "down\n");
+    engines.dies("id-1-of-cluster01");
     at("cluster01", "192.168.10.201");
     insta::assert_snapshot!(engines.told(&lab("[swarm]\n"), &[]), @r"
     + node cluster01: joins
@@ -398,7 +408,7 @@ fn a_worker_at_another_address_joins_anew_and_a_master_says_what_to_do() {
 fn who_has_joined_and_is_not_seen_is_told() {
     let engines = Engines::new();
     engines.told(&lab("[swarm]\n"), &["cluster02"]);
-    engines.write("swarm/members/id-1-of-cluster01/state", "down\n");
+    engines.dies("id-1-of-cluster01");
     let told = engines.told(&lab("[swarm]\n"), &["cluster02"]);
     assert!(
         told.starts_with("cluster01 has joined the swarm, and the managers do not see it ready"),

@@ -53,7 +53,7 @@ fn a_master_that_is_locked_is_unlocked_with_the_managers_that_it_cannot_do_witho
     for node in ["cluster00", "cluster01"] {
         engines.locks(node);
     }
-    engines.write("swarm/members/id-1-of-cluster01/state", "down\n");
+    engines.dies("id-1-of-cluster01");
     let settled = engines.settle(&text, &[], Mode::Plan).expect("a plan");
     assert_eq!(settled.changes[0].text, "node cluster00: is given its unlock key");
     assert!(!engines.read("cluster00/orders").contains("/swarm/unlock"));
@@ -69,7 +69,7 @@ fn a_worker_that_manages_and_is_locked_does_not_leave_but_is_unlocked() {
     let text = lab(&format!("[swarm]\nmanagers = 3\nautolock = \"file:{key}\"\n"));
     engines.told(&text, &[]);
     engines.locks("cluster02");
-    engines.write("swarm/members/id-1-of-cluster02/state", "down\n");
+    engines.dies("id-1-of-cluster02");
     assert_eq!(engines.told(&text, &[]), "~ node cluster02: is given its unlock key");
     assert!(!engines.read("cluster02/orders").contains("/swarm/leave"));
     assert_eq!(engines.members(), "id-1-of-cluster01 id-1-of-cluster02 id-of-cluster00");
@@ -83,7 +83,7 @@ fn workers_without_which_there_is_no_leader_are_unlocked_though_the_master_is_no
     engines.told(&text, &[]);
     for node in ["cluster01", "cluster02"] {
         engines.locks(node);
-        engines.write(&format!("swarm/members/id-1-of-{node}/state"), "down\n");
+        engines.dies(&format!("id-1-of-{node}"));
     }
     engines.write("swarm/elections", &"1\n".repeat(1000));
     let unlocked =

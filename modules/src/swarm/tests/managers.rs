@@ -31,10 +31,6 @@ impl Engines {
         self.write("swarm/history", "");
         history
     }
-
-    fn dies(&self, member: &str) {
-        self.write(&format!("swarm/members/{member}/state"), "down\n");
-    }
 }
 
 fn with_another_first() -> String {
@@ -49,8 +45,7 @@ fn nobody_ceases_to_manage_before_somebody_else_does() {
     let told = engines.told(&text, &["cluster03"]);
     assert!(told.starts_with("cluster03 is not in the swarm and does not answer"), "{told}");
     assert_eq!(engines.history(), "", "three manage all the time");
-    fs::create_dir(engines.dir.join("cluster03")).expect("a folder");
-    engines.write("cluster03/info", INACTIVE);
+    engines.add("cluster03");
     engines.write("swarm/hesitates", "1\n");
     insta::assert_snapshot!(engines.told(&text, &[]), @r"
     + node cluster03: joins
@@ -112,8 +107,7 @@ fn a_lost_manager_that_is_taken_out_goes_before_another_takes_its_place() {
     engines.dies("id-1-of-cluster02");
     let (without, _) = LAB.rsplit_once("[[worker]]").expect("it has workers");
     let text = format!("{without}{FIRST}\n[swarm]\nmanagers = 3\n");
-    fs::create_dir(engines.dir.join("cluster03")).expect("a folder");
-    engines.write("cluster03/info", INACTIVE);
+    engines.add("cluster03");
     insta::assert_snapshot!(engines.told(&text, &[]), @r"
     + node cluster03: joins
     - node cluster02: not in cluster.toml any more, drain and remove
