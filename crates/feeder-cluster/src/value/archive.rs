@@ -23,7 +23,7 @@ pub(crate) fn archive(text: &str) -> Result<String, Invalid> {
 
 /// A key as `gpg --armor` writes it (RFC 9580, 6.2), without blanks around it.
 pub(crate) fn archive_key(text: &str) -> Result<String, Invalid> {
-    let key = text.trim();
+    let key = text.trim().replace("\r\n", "\n");
     let invalid = |why: &str| {
         let hint = "copy the whole file, between \"\"\" and \"\"\"";
         Err(Invalid::new(key.lines().next().unwrap_or_default(), "a public key", why).hint(hint))
@@ -35,10 +35,10 @@ pub(crate) fn archive_key(text: &str) -> Result<String, Invalid> {
         return invalid("it does not end with -----END PGP PUBLIC KEY BLOCK-----");
     }
     let printable = |c: char| c == '\n' || c == ' ' || c.is_ascii_graphic();
-    if !key.replace("\r\n", "\n").chars().all(printable) {
+    if !key.chars().all(printable) {
         return invalid("there are other characters in it than those of an armored key");
     }
-    Ok(key.replace("\r\n", "\n"))
+    Ok(key)
 }
 
 #[cfg(test)]
