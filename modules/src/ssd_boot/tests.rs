@@ -171,6 +171,32 @@ fn a_survey_of_this_machine_is_understood() {
 }
 
 #[test]
+fn a_disk_that_a_starting_master_has_not_found_yet_is_waited_for() {
+    let bench = bench_or_skip!();
+    bench.sh("mv by-id late");
+    // What udev does when it comes to the disk: the first call ends before the kernel shows it.
+    bench.sh(
+        "cat >bin/udevadm <<UDEVADM\n#!/bin/sh\ncase \\$1 in\n  settle) touch $PWD/settled ;;\n  \
+         wait) [ -e $PWD/settled ] && mv $PWD/late $PWD/by-id ;;\nesac\nUDEVADM\nchmod 755 bin/udevadm",
+    );
+    let output = bench.run(&bench.script.survey());
+    assert!(went_well(&output), "{}", said(&output));
+    assert!(std::fs::exists(&bench.script.disk).unwrap(), "the survey did not wait");
+    bench.sh("rm settled; mv by-id late");
+    assert!(went_well(&bench.run(&bench.script.runs_here())));
+    assert!(std::fs::exists(&bench.script.disk).unwrap(), "the look at the root did not wait");
+}
+
+#[test]
+fn a_disk_that_never_comes_is_absent() {
+    let bench = bench_or_skip!();
+    bench.sh("rm by-id\nprintf '#!/bin/sh\nexit 1\n' >bin/udevadm\nchmod 755 bin/udevadm");
+    let output = bench.run(&bench.script.survey());
+    let disks = super::Disks::parse(&output.stdout_text()).expect("the survey goes on");
+    assert!(disks.named("by-id").is_none() && disks.state == super::MoveState::None);
+}
+
+#[test]
 fn a_disk_that_somebody_partitions_anew_is_not_ours_any_more() {
     let bench = bench_or_skip!();
     for script in [bench.script.partition(), bench.script.format(), bench.script.first_copy()] {

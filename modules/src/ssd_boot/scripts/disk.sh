@@ -23,6 +23,14 @@ find_disk() {
   esac
 }
 
+# await_disk: gives a disk the time that it needs to be found when the master has just started: sshd answers while udev still
+# handles what the kernel found, and a USB disk is looked at a second after its cable is.
+await_disk() {
+  if [ -e "$disk" ] || ! command -v udevadm >/dev/null; then return; fi
+  udevadm settle || :
+  udevadm wait --timeout=15 "$disk" 2>/dev/null || :
+}
+
 need_disk() {
   find_disk || fail "$disk is not there: is it plugged in, and has it enough power?"
 }

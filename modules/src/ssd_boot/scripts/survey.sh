@@ -1,4 +1,5 @@
 # What the master's disks are, as `ssd.key=value`. Changes nothing.
+await_disk
 columns=PATH,TYPE,SIZE,MODEL,SERIAL,TRAN,RO,PTUUID,FSTYPE,LABEL,MOUNTPOINTS,LOG-SEC
 printf 'ssd.disks=%s\n' "$(lsblk -J -b -o $columns | tr -d '\n')"
 for link in /dev/disk/by-id/*; do
