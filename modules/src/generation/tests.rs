@@ -123,6 +123,7 @@ fn both_releases_of_raspberry_pi_os_become_systems_for_workers() {
 fn no_secret_of_the_image_is_in_a_generation() {
     for system in ["bookworm", "trixie"] {
         let bench = Bench::new(system);
+        bench.told("mkdir -p system/root/root/.docker system/root/home/pi/.docker; for home in root home/pi; do echo '{\"auth\": \"secret\"}' >system/root/$home/.docker/config.json; done");
         bench.told("echo 'psk=secret' >system/firmware/firstrun.sh; echo 'pi:$6$x' >system/firmware/userconf.txt");
         bench.clone(1).expect("it is cloned");
         let found = bench.told(&format!(
@@ -131,6 +132,33 @@ fn no_secret_of_the_image_is_in_a_generation() {
         ));
         assert_eq!(found, "");
     }
+}
+
+#[test]
+fn what_engines_store_is_not_copied_and_room_is_looked_at_before() {
+    let bench = Bench::new("trixie");
+    let has_left = |mib: u32| {
+        let free = mib * 1024;
+        bench.told(&format!(
+            "printf '#!/bin/sh\\necho head\\necho disk 0 0 {free} 0 /\\n' >bin/df; chmod 755 bin/df"
+        ));
+    };
+    bench.told(
+        "cd system/root/var; chmod 750 lib; mkdir -p lib/docker lib/containerd .kept lib/.kept\n\
+         for store in docker containerd; do head -c 40000000 /dev/zero >lib/$store/layer; done",
+    );
+    has_left(30);
+    bench.clone(1).expect("it takes far less than the engines do");
+    let root = bench.layout.generation_root(1);
+    let made = bench.told(&format!("cd {root}/var; ls -A . lib; stat -c %a lib"));
+    assert_eq!(made, ".:\n.kept\nlib\n\nlib:\n.kept\ndpkg\nsystemd\n750\n");
+
+    has_left(0);
+    let said = bench.clone(2).expect_err("there is no room");
+    assert!(said.contains("and the master has 0 MiB left: make room"), "{said}");
+    let said = bench.sh(&bench.script.create(2, Source::Upgrade(1), "provision"));
+    assert!(said.is_err_and(|said| said.contains("0 MiB left")));
+    assert_eq!(bench.told(&format!("ls -A {}", bench.layout.generations())), "1\n");
 }
 
 #[test]
@@ -364,6 +392,24 @@ fn scripts_are_valid_shell() {
         }
         shell_accepts(include_str!("worker-init.sh"));
     });
+}
+
+#[test]
+fn an_engine_has_its_store_whoever_made_its_package() {
+    let init = include_str!("worker-init.sh");
+    let condition = init.lines().find(|line| line.contains("dockerd")).expect("it looks for one");
+    let has_store = |engine: &str| {
+        let guard = tempfile::tempdir().expect("a folder");
+        let root = guard.path().display();
+        let script = format!(
+            "root={root}\nmkdir -p $root/usr/bin $root/usr/sbin\nif [ -n '{engine}' ]; then install -m 755 /dev/null $root/usr/{engine}; fi\n{condition} echo yes; else echo no; fi"
+        );
+        let host = Local::new("cluster01");
+        let output = host.run(&script).map_err(|error| error.to_string());
+        output.expect("it works").stdout_text().trim() == "yes"
+    };
+    // Debian's, Docker's own, and none.
+    assert_eq!(["sbin/dockerd", "bin/dockerd", ""].map(has_store), [true, true, false]);
 }
 
 #[test]

@@ -130,7 +130,8 @@ fi
 attempt "take its identity" cp -a $at/state/identity/. $root/
 
 # Overlays cannot be stacked on an overlay as Docker stacks them: what it keeps lies on the image itself, beside the root's.
-if [ -x $root/usr/sbin/dockerd ]; then
+# Debian's packages and Docker's own put the engine into different folders.
+if [ -x $root/usr/sbin/dockerd ] || [ -x $root/usr/bin/dockerd ]; then
   for store in docker containerd; do
     mkdir -p "$at/disk/$store" "$root/var/lib/$store"
     attempt "give $store its store" mount --bind "$at/disk/$store" "$root/var/lib/$store"

@@ -17,13 +17,25 @@ fi
 mkdir -p "$root" "$partial/boot"
 apt-get clean
 
-# The system, top by top, so that the copy is not copied into itself.
-for entry in "$system"/* "$system"/.[!.]*; do
+# The system, top by top, so that the copy is not copied into itself; and folders in which something is left out, entry by entry.
+# What engines store may be larger than all the rest, and vanishes while it is copied.
+set --
+for entry in "$system"/* "$system"/.[!.]* "$system"/var/* "$system"/var/.[!.]* "$system"/var/lib/* "$system"/var/lib/.[!.]*; do
   case ${entry#"$system"} in
     /boot | /dev | /lost+found | /media | /mnt | /proc | /run | /srv | /swapfile | /sys | /tmp) continue ;;
+    /var | /var/lib | /var/lib/containerd | /var/lib/docker) continue ;;
   esac
-  [ -e "$entry" ] || [ -L "$entry" ] || continue
-  cp -ax "$entry" "$root/"
+  if [ -e "$entry" ] || [ -L "$entry" ]; then set -- "$@" "$entry"; fi
+done
+need_room "$(du -skcx "$@" 2>/dev/null | tail -n 1 | cut -f 1)"
+for folder in /var /var/lib; do
+  mkdir -p "$root$folder"
+  chown --reference="$system$folder" "$root$folder"
+  chmod --reference="$system$folder" "$root$folder"
+done
+for entry; do
+  name=${entry#"$system"}
+  cp -ax "$entry" "$root${name%/*}/"
 done
 for empty in boot boot/firmware dev media mnt proc run srv sys tmp; do
   mkdir -p "$root/$empty"

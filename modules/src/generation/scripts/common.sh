@@ -1,6 +1,14 @@
 # What the scripts about generations share.
 fail() { echo "$*" >&2; exit 1; }
 
+# Fails unless there is room for so many KiB and a tenth more. Looked at before: on a disk that fills up meanwhile, no worker could
+# write to its state image any more.
+need_room() {
+  free=$(df -Pk "$generations" | awk 'NR == 2 { print $4 }')
+  [ $(($1 + $1 / 10)) -le "$free" ] ||
+    fail "a generation takes $(($1 / 1024)) MiB, and the master has $((free / 1024)) MiB left: make room, as by cargo xtask generation gc"
+}
+
 # The release of the kernel in an image: its banner says it, once the image is unpacked.
 kernel_version() {
   for unpack in cat 'gzip -dc' 'zstd -dc' 'xz -dc' 'lz4 -dc'; do

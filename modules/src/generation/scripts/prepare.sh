@@ -5,8 +5,9 @@ rm -rf "$root"/etc/ssh/ssh_host_* "$root"/etc/exports.d/* "$root"/etc/dnsmasq.d/
   "$root"/etc/systemd/network/* "$root"/var/lib/apt/lists/* "$root"/var/lib/nfs/rmtab \
   "$root"/var/lib/systemd/random-seed "$root"/var/lib/systemd/credential.secret \
   "$root"/var/log/journal/* "$root"/var/swap "$root"/var/tmp/*
-# Private keys and Wi-Fi keys. What stays readable to whoever takes a worker's address: accounts and their password hashes.
-rm -rf "$root"/root/.ssh/id_* "$root"/home/*/.ssh/id_* "$root"/etc/NetworkManager/system-connections/* \
+# Private keys, Wi-Fi keys and passwords of registries. What stays readable to whoever takes a worker's address: accounts and their password hashes.
+rm -rf "$root"/root/.ssh/id_* "$root"/home/*/.ssh/id_* "$root"/root/.docker/config.json \
+  "$root"/home/*/.docker/config.json "$root"/etc/docker/key.json "$root"/etc/NetworkManager/system-connections/* \
   "$root"/etc/wpa_supplicant/*.conf "$root"/var/lib/cloud "$root"/var/lib/docker "$root"/var/lib/containerd
 
 # A worker has no disk of its own: its root is mounted before init starts, and nothing else is.

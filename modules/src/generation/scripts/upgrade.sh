@@ -1,6 +1,7 @@
 # Copies another generation, and upgrades its packages in the copy. Neither this system nor what workers run is touched.
 source=$generations/$from
 [ -f "$source/kernel-release" ] || fail "there is no generation $from"
+need_room "$(du -skx "$source" | cut -f 1)"
 cp -a --reflink=auto "$source/root" "$source/boot" "$partial/"
 nfs_root=$(sed -n 's/^nfs-root=//p' "$source/inputs" 2>/dev/null)
 : "${nfs_root:=initramfs}"
