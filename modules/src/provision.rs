@@ -17,7 +17,7 @@ use crate::{
     Survey, base, docker, generation,
     lock::Lock,
     look::{Blueprint, Memory, last_look, look, record_keys},
-    network,
+    network, registry,
     ssd_boot::{self, Script, Way},
     swarm, workers,
 };
@@ -188,6 +188,7 @@ fn provision_master(
         let mut notes = ssd_boot::notes(&site);
         notes.extend(network::note(&survey));
         notes.extend(docker::note(&site));
+        notes.extend(registry::note(&site));
         let all = steps(&site);
         permits.scope.check(cluster, &all)?;
         let said = answers.said.clone();

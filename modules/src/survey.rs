@@ -6,7 +6,7 @@ use feeder_cluster::{ByteSize, Ssd};
 use feeder_remote::{Host, RemoteError};
 
 use crate::{
-    Generations, Layout, generation,
+    Generations, Layout, generation, registry,
     ssd_boot::{Disks, Script},
 };
 
@@ -28,6 +28,11 @@ if systemctl is-active --quiet systemd-resolved && [ -L /etc/resolv.conf ]; then
 for manager in NetworkManager dhcpcd connman; do
   if systemctl is-active --quiet $manager; then echo "manager=$manager"; fi
 done
+"#;
+
+/// Prints a line when the cache of images waits for being started again, which it does where there is no upstream.
+const CACHE: &str = r#"
+if [ -e "/etc/systemd/system/$cache" ] && [ "$(systemctl show -P SubState "$cache")" = auto-restart ]; then echo cache_ends=yes; fi
 "#;
 
 /// Prints a line for each worker's state image below `$states`, unless the worker has put something else there.
@@ -53,6 +58,8 @@ pub struct Survey {
     pub system: String,
     /// Its kernel can limit the memory of containers. Raspberry Pi's firmware switches that off.
     pub memory_controller: bool,
+    /// The cache of container images has ended and is to start again.
+    pub cache_ends: bool,
     /// systemd-networkd runs.
     pub networkd: bool,
     /// systemd-resolved runs, and programs ask it.
@@ -86,7 +93,8 @@ impl Survey {
         let layout = Layout::default();
         let generations = generation::Script::asking(&layout).survey();
         let images = format!("states={}{STATE_IMAGES}", layout.states());
-        format!("{SCRIPT}system= proc=/proc\n{FIRST_BOOT}{images}{generations}{disks}")
+        let cache = format!("cache={}{CACHE}", registry::CACHE_UNIT);
+        format!("{SCRIPT}{cache}system= proc=/proc\n{FIRST_BOOT}{images}{generations}{disks}")
     }
 
     pub(crate) fn parse(text: &str) -> Self {
@@ -99,6 +107,7 @@ impl Survey {
             firmware_mounted: fact("firmware").is_some(),
             system: fact("system").unwrap_or_default(),
             memory_controller: fact("memory").is_some(),
+            cache_ends: fact("cache_ends").is_some(),
             networkd: fact("networkd").is_some(),
             resolved: fact("resolved").is_some(),
             foreign_manager: fact("manager"),

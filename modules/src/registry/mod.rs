@@ -78,20 +78,26 @@ fn config(site: &Site<'_>, data: &Utf8PathBuf, port: u16, upstream: Option<&str>
     render(include_str!("config.yml.j2"), &values)
 }
 
-fn certificates(site: &Site<'_>) -> Task {
-    let (probe, apply) = scripts(site, &Folders::new(site.layout), USER, trusted(site));
-    Task::new(CERTIFICATES, "certificates of the registry, trusted by all nodes")
-        .probe(probe)
-        .apply(apply)
+/// What makes certificates, and what puts them where they are trusted. The second alone restarts nothing.
+fn certificates(site: &Site<'_>) -> [Task; 2] {
+    let [made, trust] = scripts(site, &Folders::new(site.layout), USER, trusted(site));
+    let task = |id: &str, summary: &str, Scripts { probe, apply }| {
+        Task::new(id, summary).probe(probe).apply(apply)
+    };
+    [
+        task(CERTIFICATES, "certificates of the registry", made),
+        task("registry-trust", "all nodes trust the registry", trust),
+    ]
 }
 
-/// What looks at the certificates and what makes them, with a key that `group` can read and copies for those who trust it.
-fn scripts(
-    site: &Site<'_>,
-    folders: &Folders,
-    group: &str,
-    trusted: Vec<String>,
-) -> (String, String) {
+/// What looks at something and what makes it.
+struct Scripts {
+    probe: String,
+    apply: String,
+}
+
+/// Of the certificates, with a key that `group` can read, and of copies for those who trust them.
+fn scripts(site: &Site<'_>, folders: &Folders, group: &str, trusted: Vec<String>) -> [Scripts; 2] {
     let values = context! {
         ca => folders.ca.as_str(),
         tls => folders.tls.as_str(),
@@ -101,16 +107,30 @@ fn scripts(
         group,
         trusted,
     };
-    (
-        render(include_str!("probe.sh.j2"), &values),
-        render(include_str!("certificates.sh.j2"), &values),
-    )
+    let rendered =
+        |probe, apply| Scripts { probe: render(probe, &values), apply: render(apply, &values) };
+    [
+        rendered(include_str!("probe.sh.j2"), include_str!("certificates.sh.j2")),
+        rendered(include_str!("trusted.sh.j2"), include_str!("trust.sh.j2")),
+    ]
+}
+
+/// What is to be done by hand.
+pub(crate) fn note(site: &Site<'_>) -> Option<String> {
+    let Registry { upstream } = site.cluster.registry.as_ref()?;
+    let name = &site.cluster.master.name;
+    site.survey.cache_ends.then(|| {
+        format!(
+            "the cache of images on {name} ends again and again, and every node fetches for itself: is {upstream} right, and does it answer? `cargo xtask node exec {name} --root -- journalctl -n 20 -u {CACHE_UNIT}` says more"
+        )
+    })
 }
 
 pub(crate) fn part(site: &Site<'_>) -> Part {
     let Some(Registry { upstream }) = &site.cluster.registry else { return Part::default() };
     let folders = Folders::new(site.layout);
     let unit = context! { ca => folders.ca.as_str(), config => CACHE_CONFIG };
+    let [made, trust] = certificates(site);
     let step = Step::new(NAME)
         .title("images of the cluster, and a cache")
         // The identities of workers, into which it puts whom they trust.
@@ -123,7 +143,8 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
         .with(File::new(CONFIG, config(site, &folders.data, PORT, None)))
         .with(File::new(CACHE_CONFIG, config(site, &folders.cache, CACHE_PORT, Some(upstream))))
         .with(File::new(CACHE_UNIT_FILE, render(include_str!("cache.service.j2"), &unit)))
-        .with(certificates(site))
+        .with(made)
+        .with(trust)
         .with(Unit::new(UNIT).enabled().active())
         // Not `active`: without its upstream it does not run, and is started again and again.
         .with(Unit::new(CACHE_UNIT).enabled())
@@ -138,7 +159,6 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
 
 #[cfg(test)]
 mod tests {
-    use feeder_process::Cmd;
     use feeder_remote::{Host, Local};
 
     use super::*;
@@ -182,9 +202,15 @@ mod tests {
     }
 
     /// The scripts with their folders below another one, and the group of whoever runs this.
-    fn scripts_below(site: &Site<'_>, dir: &Utf8Path) -> (String, String) {
+    fn scripts_below(site: &Site<'_>, dir: &Utf8Path) -> [Scripts; 2] {
         let trusted = ["one", "two"].map(|name| dir.join(name).join("ca.crt").into_string());
         scripts(site, &Folders::below(dir), "root", trusted.to_vec())
+    }
+
+    /// What a script prints. It is run as a host runs it.
+    fn told(script: &str) -> String {
+        let output = Local::new("cluster00").run(script).map_err(|error| error.to_string());
+        output.expect("it works").stdout_text().trim().to_owned()
     }
 
     #[test]
@@ -192,36 +218,83 @@ mod tests {
         with_registry(|site| {
             let guard = tempfile::tempdir().expect("a folder");
             let dir = Utf8Path::from_path(guard.path()).expect("UTF-8");
-            let (probe, script) = scripts_below(site, dir);
-            shell_accepts(&probe);
+            let [made, trust] = scripts_below(site, dir);
             for folder in ["ca", "tls"] {
                 fs_err::create_dir(dir.join(folder)).expect("a folder");
             }
-            let host = Local::new("cluster00");
-            let state =
-                || host.run(&probe).expect("the probe runs").stdout_text().trim().to_owned();
-            let apply =
-                || drop(host.run(&script).map_err(|error| error.to_string()).expect("it works"));
-            assert_eq!(state(), "absent");
-            apply();
-            assert_eq!(state(), "present");
-            let read = |file: &str| fs_err::read(dir.join(file)).expect("a file");
-            let (ca, certificate) = (read("ca/ca.crt"), read("tls/registry.crt"));
-            let mode = Cmd::new("stat").args(["-c", "%a", dir.join("ca/ca.key").as_str()]).run();
-            assert_eq!(mode.expect("a mode").stdout_text(), "600\n");
+            let state = || format!("{}, {}", told(&made.probe), told(&trust.probe));
+            for scripts in [&made, &trust] {
+                shell_accepts(&scripts.probe);
+            }
+            assert_eq!(state(), "absent, not by all");
+            told(&made.apply);
+            assert_eq!(state(), "present, not by all");
+            told(&trust.apply);
+            assert_eq!(state(), "present, present");
+            let read = |file: &str| fs_err::read_to_string(dir.join(file)).expect("a file");
+            assert_eq!(told(&format!("stat -c %a {dir}/ca/ca.key {dir}/two/ca.crt")), "600\n644");
 
-            fs_err::write(dir.join("two/ca.crt"), "another").expect("a file");
-            assert_eq!(state(), "present, not trusted by all");
-            apply();
-            assert_eq!((state().as_str(), read("ca/ca.crt")), ("present", ca));
-            assert_ne!(read("tls/registry.crt"), certificate);
+            // Of a run that was cut off between the two, and of what somebody took away.
+            let (ca, key) = (read("ca/ca.crt"), read("tls/registry.key"));
+            for other in [read("ca/ca.key"), String::new()] {
+                fs_err::write(dir.join("tls/registry.key"), other).expect("a file");
+                assert_eq!(state(), "absent, present");
+            }
+            told(&made.apply);
+            assert_eq!((state().as_str(), read("ca/ca.crt")), ("present, present", ca));
+            assert_ne!(read("tls/registry.key"), key);
 
-            let (moved, _) = with_other_address(site, dir);
-            assert_eq!(host.run(&moved).expect("it runs").stdout_text(), "absent\n");
+            let [moved, _] = with_other_address(site, dir);
+            assert_eq!(told(&moved.probe), "absent");
         });
     }
 
-    fn with_other_address(site: &Site<'_>, dir: &Utf8Path) -> (String, String) {
+    #[test]
+    fn a_worker_that_plants_links_has_nothing_written_through_them() {
+        with_registry(|site| {
+            let guard = tempfile::tempdir().expect("a folder");
+            let dir = Utf8Path::from_path(guard.path()).expect("UTF-8");
+            let [_, trust] = scripts_below(site, dir);
+            told(&format!(
+                "cd {dir}; mkdir ca one; echo authority >ca/ca.crt; echo precious >precious; cp ca/ca.crt same
+                 for link in ca.crt.partial copy; do ln -s ../precious one/$link; done; ln -s ../same one/ca.crt"
+            ));
+            assert_eq!(told(&trust.probe), "not by all");
+            told(&trust.apply);
+            assert_eq!(told(&trust.probe), "present");
+            assert_eq!(
+                told(&format!("cat {dir}/precious {dir}/one/ca.crt")),
+                "precious\nauthority"
+            );
+        });
+    }
+
+    #[test]
+    fn a_cache_that_does_not_run_is_told_of() {
+        with_registry(|site| {
+            assert_eq!(note(site), None);
+            let survey = crate::Survey { cache_ends: true, ..site.survey.clone() };
+            let site = Site { survey: &survey, ..*site };
+            assert!(
+                note(&site).is_some_and(|note| note.contains("is https://")),
+                "{:?}",
+                note(&site)
+            );
+        });
+    }
+
+    #[test]
+    fn a_cache_keeps_no_descriptions_of_what_it_lets_go_of() {
+        with_registry(|site| {
+            let folders = Folders::new(site.layout);
+            let described = |upstream| {
+                config(site, &folders.cache, CACHE_PORT, upstream).contains("blobdescriptor")
+            };
+            assert!(described(None) && !described(Some("https://hub.example")));
+        });
+    }
+
+    fn with_other_address(site: &Site<'_>, dir: &Utf8Path) -> [Scripts; 2] {
         let mut cluster = site.cluster.clone();
         cluster.master.address = std::net::Ipv4Addr::new(192, 168, 10, 99);
         scripts_below(&Site { cluster: &cluster, ..*site }, dir)
