@@ -8,13 +8,16 @@ use crate::{Part, Site, firmware::rewritten, registry};
 
 pub(crate) const NAME: &str = "docker";
 
-/// Debian's engine and client; curl is how the swarm module talks to the engine. In bookworm the engine's package has the client in
+/// How the swarm module talks to the engine.
+const CURL: &str = "curl";
+
+/// Debian's engine and client, or its makers' own. In bookworm the engine's package has the client in
 /// it, and there is no other.
 fn packages(docker: &Docker, system: &str) -> Vec<String> {
     let packages: &[&str] = match (&docker.archive, release(system)) {
-        (Some(_), _) => &["docker-ce", "docker-ce-cli", "containerd.io", "curl"],
-        (None, Some("bookworm")) => &["docker.io", "curl"],
-        (None, _) => &["docker.io", "docker-cli", "curl"],
+        (Some(_), _) => &["docker-ce", "docker-ce-cli", "containerd.io", CURL],
+        (None, Some("bookworm")) => &["docker.io", CURL],
+        (None, _) => &["docker.io", "docker-cli", CURL],
     };
     packages.iter().map(|name| (*name).to_owned()).collect()
 }
@@ -114,16 +117,17 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
         let place = site.layout.identity(worker).join(CONFIG.trim_start_matches('/'));
         step = step.with(File::new(place, config.as_str()));
     }
+    let packages = packages(docker, &site.survey.system);
+    // Packages start and stop nothing: without this the engine that was there would go on from files that are gone.
+    let engine = packages.iter().filter(|name| *name != CURL);
+    let installed: Vec<String> = engine.map(|name| format!("package:{name}")).collect();
     let step = step
         .with(memory_controller(COMMAND_LINE))
+        .with(Unit::new("containerd.service").active())
         .with(Unit::new("docker.service").enabled().active())
-        .notify(Notify::restart("docker.service").when([CONFIG]));
-    Part {
-        before_packages: vec![before],
-        packages: packages(docker, &site.survey.system),
-        steps: vec![step],
-        ..Part::default()
-    }
+        .notify(Notify::restart("containerd.service").when(installed.clone()))
+        .notify(Notify::restart("docker.service").when([CONFIG.to_owned()]).when(installed));
+    Part { before_packages: vec![before], packages, steps: vec![step], ..Part::default() }
 }
 
 #[cfg(test)]
