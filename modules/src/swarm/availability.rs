@@ -3,7 +3,10 @@
 use feeder_cluster::{Availability, Cluster, Swarm};
 use feeder_remote::{Host, RemoteError};
 
-use super::{Pass, Reach, Settled, SwarmError, seen::Spec};
+use super::{
+    Pass, Reach, Settled, SwarmError,
+    seen::{Member, Spec},
+};
 use crate::{Access, Patience, ProvisionError, Scope, provision::connect};
 
 /// Makes nodes take tasks or not, in the swarm that the cluster's master manages. Of drained ones, waits until no task runs there
@@ -44,22 +47,31 @@ pub(super) fn set(
     let Some(view) = pass.look()? else {
         return Err(SwarmError::NoSwarm { host: master.name().to_owned() });
     };
-    let set = |name: &String| {
+    let find = |name: &String| {
         let of_that_name = |dead: bool| {
             view.members.iter().find(|member| member.host == *name && (member.ready || dead))
         };
-        let Some(member) = of_that_name(false).or_else(|| of_that_name(true)) else {
-            return Err(SwarmError::NotMember { host: name.clone() });
-        };
+        of_that_name(false)
+            .or_else(|| of_that_name(true))
+            .ok_or_else(|| SwarmError::NotMember { host: name.clone() })
+    };
+    // All are told before one is waited for: else its tasks would move to the next, and from there once more.
+    let tell = |name: &String| {
+        let member = find(name)?;
         let differs = member.spec.availability != wanted.as_str();
         if differs {
             let availability = wanted.as_str().to_owned();
             pass.become_so(member, &Spec { availability, ..member.spec.clone() })?;
         }
+        Ok((member, differs))
+    };
+    let told: Vec<Result<_, SwarmError>> = names.iter().map(tell).collect();
+    let wait = |told: Result<(&Member, bool), SwarmError>| {
+        let (member, differs) = told?;
         if wanted == Availability::Drain && member.ready {
             pass.until_idle(member)?;
         }
         Ok(differs)
     };
-    Ok(names.iter().map(set).collect())
+    Ok(told.into_iter().map(wait).collect())
 }

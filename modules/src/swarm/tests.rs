@@ -447,6 +447,25 @@ fn nodes_are_drained_and_activated_by_command() {
 }
 
 #[test]
+fn all_are_drained_before_one_is_waited_for() {
+    let engines = Engines::new();
+    let text = lab("[swarm]\n");
+    engines.told(&text, &[]);
+    engines.write("swarm/members/id-1-of-cluster01/task", "");
+    fs::remove_file(engines.dir.join("cluster00/argv")).expect("it was asked");
+    let cluster = cluster(&text);
+    let swarm = cluster.swarm.as_ref().expect("it has a swarm");
+    let (master, names) = (engines.host("cluster00"), ["cluster01", "cluster02"].map(String::from));
+    let set =
+        super::availability::set(&cluster, swarm, &master, &none(), &names, Availability::Drain);
+    let results = set.map_err(|error| error.to_string()).expect("it has a swarm");
+    assert!(matches!(results[..], [Err(SwarmError::NotIdle { .. }), Ok(true)]), "{results:?}");
+    let asked = engines.read("cluster00/argv");
+    let at = |what: &str| asked.lines().position(|line| line.contains(what)).expect("it was asked");
+    assert!(at("id-1-of-cluster02/update") < at("/tasks"), "tasks would have moved twice: {asked}");
+}
+
+#[test]
 fn without_an_engine_a_worker_is_told_to_restart() {
     let engines = Engines::new();
     engines.told(&lab("[swarm]\n"), &["cluster01", "cluster02"]);
