@@ -4,7 +4,7 @@ use feeder_cluster::{DiskId, FileSystem, Ssd};
 use feeder_process::quote;
 
 use super::{Disks, refuse};
-use crate::Site;
+use crate::{Site, registry};
 
 /// Where the move mounts things, on the master.
 pub(super) const WORK: &str = "/run/feeder-ssd";
@@ -18,6 +18,8 @@ const SERVICES: &[&str] = &[
     "docker.service",
     "containerd.service",
     "k3s.service",
+    registry::UNIT,
+    registry::CACHE_UNIT,
     "dnsmasq.service",
     "nfs-server.service",
 ];
