@@ -30,9 +30,14 @@ for manager in NetworkManager dhcpcd connman; do
 done
 "#;
 
-/// Prints a line when the cache of images waits for being started again, which it does where there is no upstream.
+/// Prints a line when the cache of images was started again and does not listen, as where there is no upstream.
 const CACHE: &str = r#"
-if [ -e "/etc/systemd/system/$cache" ] && [ "$(systemctl show -P SubState "$cache")" = auto-restart ]; then echo cache_ends=yes; fi
+if [ -e "/etc/systemd/system/$cache" ]; then
+  case $(systemctl show -P NRestarts "$cache") in
+    '' | 0) ;;
+    *) [ -n "$(ss -Hltn "sport = :$cache_port")" ] || echo cache_ends=yes ;;
+  esac
+fi
 "#;
 
 /// Prints a line for each worker's state image below `$states`, unless the worker has put something else there.
@@ -58,7 +63,7 @@ pub struct Survey {
     pub system: String,
     /// Its kernel can limit the memory of containers. Raspberry Pi's firmware switches that off.
     pub memory_controller: bool,
-    /// The cache of container images has ended and is to start again.
+    /// The cache of container images ends again and again.
     pub cache_ends: bool,
     /// systemd-networkd runs.
     pub networkd: bool,
@@ -93,7 +98,8 @@ impl Survey {
         let layout = Layout::default();
         let generations = generation::Script::asking(&layout).survey();
         let images = format!("states={}{STATE_IMAGES}", layout.states());
-        let cache = format!("cache={}{CACHE}", registry::CACHE_UNIT);
+        let cache =
+            format!("cache={} cache_port={}{CACHE}", registry::CACHE_UNIT, registry::CACHE_PORT);
         format!("{SCRIPT}{cache}system= proc=/proc\n{FIRST_BOOT}{images}{generations}{disks}")
     }
 

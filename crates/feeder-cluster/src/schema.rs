@@ -344,8 +344,9 @@ pub const WORKER: Section = Section {
             SIZE,
             r#""8GiB""#,
             "the size of the image on the master that holds all that the worker writes, or with `root = \"copy\"` what cannot lie on NFS, with a unit of `KiB`, `MiB`, \
-             `GiB` or `TiB`; from `256MiB` to `16TiB`. The image is sparse: it takes only the room that the worker fills. A larger one \
-                  counts from the worker's next start on, a smaller one is refused.",
+             `GiB` or `TiB`; from `256MiB` to `16TiB`. The image is sparse: it takes only the room that the worker has ever filled, and \
+             keeps it when the worker deletes something (the README of module `docker` says how to get it back). A larger one \
+             counts from the worker's next start on, a smaller one is refused.",
         ),
         labels(r#"["disk=none"]"#),
     ],
@@ -470,8 +471,9 @@ pub const ARCHIVE: Section = Section {
     name: "docker.archive",
     occurs: Occurs::AtMostOnce,
     doc: "With this section Docker comes from its makers' own archive, or a mirror of it, in place of Debian's packages: \
-          `docker-ce`, `docker-ce-cli` and `containerd.io`. Debian's, where they are, give way to them. Taking the section out \
-          leaves both packages and archive.",
+          `docker-ce`, `docker-ce-cli` and `containerd.io`. Debian's, where they are, give way to them, and the engine restarts, \
+          with its containers. Taking the section out brings Debian's packages back in the same way as long as the cluster has Docker, \
+          with an engine that is older as a rule; `/etc/apt/sources.list.d/feeder-docker.sources` stays.",
     keys: &[
         text(
             "url",

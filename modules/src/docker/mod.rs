@@ -8,6 +8,8 @@ use crate::{Part, Site, firmware::rewritten, registry};
 
 pub(crate) const NAME: &str = "docker";
 
+/// Packages with what runs all the time.
+const ENGINES: [&str; 3] = ["docker.io", "docker-ce", "containerd.io"];
 /// How the swarm module talks to the engine.
 const CURL: &str = "curl";
 
@@ -119,7 +121,7 @@ pub(crate) fn part(site: &Site<'_>) -> Part {
     }
     let packages = packages(docker, &site.survey.system);
     // Packages start and stop nothing: without this the engine that was there would go on from files that are gone.
-    let engine = packages.iter().filter(|name| *name != CURL);
+    let engine = packages.iter().filter(|name| ENGINES.contains(&name.as_str()));
     let installed: Vec<String> = engine.map(|name| format!("package:{name}")).collect();
     let step = step
         .with(memory_controller(COMMAND_LINE))
@@ -183,6 +185,26 @@ mod tests {
         let has_client = |system| packages(&docker, system).contains(&"docker-cli".to_owned());
         assert!(has_client("Debian GNU/Linux 13 (trixie)"));
         assert!(!has_client("Debian GNU/Linux 12 (bookworm)"));
+    }
+
+    #[test]
+    fn another_engine_restarts_and_a_client_does_not() {
+        let archive = "[docker.archive]\nurl = \"https://mirror.example/linux/debian\"\nkey = \"\"\"\n-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmQINBFit\n-----END PGP PUBLIC KEY BLOCK-----\n\"\"\"\n";
+        for (sections, wanted) in [
+            ("[docker]\n", &["package:docker.io"][..]),
+            (archive, &["package:docker-ce", "package:containerd.io"]),
+        ] {
+            with_sections(sections, |site| {
+                let part = part(site);
+                let notify = &part.steps[0].notify;
+                assert_eq!(
+                    notify[0].action,
+                    feeder_plan::NotifyAction::Restart("containerd.service".into())
+                );
+                assert_eq!(notify[0].on, wanted);
+                assert_eq!(notify[1].on, [&[CONFIG], wanted].concat());
+            });
+        }
     }
 
     #[test]

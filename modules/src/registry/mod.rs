@@ -14,7 +14,7 @@ pub(crate) const CACHE_UNIT: &str = "feeder-registry-cache.service";
 
 /// The port of the registry that takes images, and of the one that caches those of another.
 const PORT: u16 = 5000;
-const CACHE_PORT: u16 = 5001;
+pub(crate) const CACHE_PORT: u16 = 5001;
 const PACKAGES: [&str; 2] = ["docker-registry", "openssl"];
 const USER: &str = "docker-registry";
 const CONFIG: &str = "/etc/docker/registry/config.yml";
@@ -203,7 +203,8 @@ mod tests {
 
     /// The scripts with their folders below another one, and the group of whoever runs this.
     fn scripts_below(site: &Site<'_>, dir: &Utf8Path) -> [Scripts; 2] {
-        let trusted = ["one", "two"].map(|name| dir.join(name).join("ca.crt").into_string());
+        let trusted = ["one", "two"]
+            .map(|name| dir.join(name).join("docker/certs.d/registry/ca.crt").into_string());
         scripts(site, &Folders::below(dir), "root", trusted.to_vec())
     }
 
@@ -232,7 +233,12 @@ mod tests {
             told(&trust.apply);
             assert_eq!(state(), "present, present");
             let read = |file: &str| fs_err::read_to_string(dir.join(file)).expect("a file");
-            assert_eq!(told(&format!("stat -c %a {dir}/ca/ca.key {dir}/two/ca.crt")), "600\n644");
+            assert_eq!(
+                told(&format!(
+                    "stat -c %a {dir}/ca/ca.key {dir}/two/docker/certs.d/registry/ca.crt"
+                )),
+                "600\n644"
+            );
 
             // Of a run that was cut off between the two, and of what somebody took away.
             let (ca, key) = (read("ca/ca.crt"), read("tls/registry.key"));
@@ -256,16 +262,18 @@ mod tests {
             let dir = Utf8Path::from_path(guard.path()).expect("UTF-8");
             let [_, trust] = scripts_below(site, dir);
             told(&format!(
-                "cd {dir}; mkdir ca one; echo authority >ca/ca.crt; echo precious >precious; cp ca/ca.crt same
-                 for link in ca.crt.partial copy; do ln -s ../precious one/$link; done; ln -s ../same one/ca.crt"
+                "cd {dir}; mkdir -p ca one/docker/certs.d/registry two/docker elsewhere/registry
+                 echo authority >ca/ca.crt; cp ca/ca.crt same; for precious in precious elsewhere/registry/ca.crt; do echo precious >$precious; done
+                 cd one/docker/certs.d/registry; for link in ca.crt.partial copy; do ln -s {dir}/precious $link; done
+                 ln -s {dir}/same ca.crt; ln -s {dir}/elsewhere {dir}/two/docker/certs.d"
             ));
             assert_eq!(told(&trust.probe), "not by all");
             told(&trust.apply);
             assert_eq!(told(&trust.probe), "present");
-            assert_eq!(
-                told(&format!("cat {dir}/precious {dir}/one/ca.crt")),
-                "precious\nauthority"
-            );
+            let read = told(&format!(
+                "cat {dir}/precious {dir}/elsewhere/*/ca.crt {dir}/*/docker/certs.d/registry/ca.crt"
+            ));
+            assert_eq!(read, "precious\nprecious\nauthority\nauthority");
         });
     }
 

@@ -213,7 +213,7 @@ impl Script {
 
     /// Prints `yes` when the root is on the SSD at this moment, whatever stage that has.
     pub(crate) fn runs_here(&self) -> String {
-        self.with(&[DISK, STATE, "await_disk\nfind_disk && on_root && echo yes || echo no\n"])
+        self.with(&[DISK, STATE, "find_disk && on_root && echo yes || echo no\n"])
     }
 
     pub(crate) fn last_move(&self) -> String {

@@ -190,10 +190,11 @@ fn a_disk_that_a_starting_master_has_not_found_yet_is_waited_for() {
 #[test]
 fn a_disk_that_never_comes_is_absent() {
     let bench = bench_or_skip!();
-    bench.sh("rm by-id\nprintf '#!/bin/sh\nexit 1\n' >bin/udevadm\nchmod 755 bin/udevadm");
+    bench.sh("rm by-id\nprintf '#!/bin/sh\necho \"$*\" >>%s/told\nexit 1\n' $PWD >bin/udevadm\nchmod 755 bin/udevadm");
     let output = bench.run(&bench.script.survey());
-    let disks = super::Disks::parse(&output.stdout_text()).expect("the survey goes on");
-    assert!(disks.named("by-id").is_none() && disks.state == super::MoveState::None);
+    assert!(super::Disks::parse(&output.stdout_text()).is_some(), "it goes on: {}", said(&output));
+    let told = format!("settle\nwait --timeout=15 {}\n", bench.script.disk);
+    assert_eq!(bench.sh("cat told"), told, "it waits once, and not for ever");
 }
 
 #[test]

@@ -19,20 +19,25 @@ apt-get clean
 
 # The system, top by top, so that the copy is not copied into itself; and folders in which something is left out, entry by entry.
 # What engines store may be larger than all the rest, and vanishes while it is copied.
+# What is mounted there stays here, too.
+alike() {
+  mkdir -p "$root$1"
+  chown --reference="$system$1" "$root$1"
+  chmod --reference="$system$1" "$root$1"
+}
+mounted=" $(awk '{ print $5 }' /proc/self/mountinfo | tr '\n' ' ') "
 set --
 for entry in "$system"/* "$system"/.[!.]* "$system"/var/* "$system"/var/.[!.]* "$system"/var/lib/* "$system"/var/lib/.[!.]*; do
   case ${entry#"$system"} in
     /boot | /dev | /lost+found | /media | /mnt | /proc | /run | /srv | /swapfile | /sys | /tmp) continue ;;
-    /var | /var/lib | /var/lib/containerd | /var/lib/docker) continue ;;
+    /var | /var/lib | /var/lib/containerd | /var/lib/docker | /var/swap) continue ;;
+    /var/*) case $mounted in *" $entry "*) alike "${entry#"$system"}"; continue ;; esac ;;
   esac
   if [ -e "$entry" ] || [ -L "$entry" ]; then set -- "$@" "$entry"; fi
 done
 need_room "$(du -skcx "$@" 2>/dev/null | tail -n 1 | cut -f 1)"
-for folder in /var /var/lib; do
-  mkdir -p "$root$folder"
-  chown --reference="$system$folder" "$root$folder"
-  chmod --reference="$system$folder" "$root$folder"
-done
+alike /var
+alike /var/lib
 for entry; do
   name=${entry#"$system"}
   cp -ax "$entry" "$root${name%/*}/"

@@ -14,21 +14,22 @@ fail() {
   exit 1
 }
 
-# find_disk: sets $device and its two partitions.
-find_disk() {
-  device=$(readlink -e "$disk") && [ -b "$device" ] || return 1
-  case $device in
-    *[0-9]) boot_device=${device}p1 root_device=${device}p2 ;;
-    *) boot_device=${device}1 root_device=${device}2 ;;
-  esac
-}
-
 # await_disk: gives a disk the time that it needs to be found when the master has just started: sshd answers while udev still
 # handles what the kernel found, and a USB disk is looked at a second after its cable is.
 await_disk() {
   if [ -e "$disk" ] || ! command -v udevadm >/dev/null; then return; fi
   udevadm settle || :
   udevadm wait --timeout=15 "$disk" 2>/dev/null || :
+}
+
+# find_disk: sets $device and its two partitions.
+find_disk() {
+  await_disk
+  device=$(readlink -e "$disk") && [ -b "$device" ] || return 1
+  case $device in
+    *[0-9]) boot_device=${device}p1 root_device=${device}p2 ;;
+    *) boot_device=${device}1 root_device=${device}2 ;;
+  esac
 }
 
 need_disk() {
