@@ -137,6 +137,9 @@ mod tests {
     use super::*;
     use crate::part::tests::{with_sections, with_site};
 
+    const ARCHIVE: &str = "[docker.archive]\nurl = \"https://mirror.example/linux/debian\"\nkey = \"\"\"\n\
+        -----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmQINBFit\n-----END PGP PUBLIC KEY BLOCK-----\n\"\"\"\n[swarm]";
+
     #[test]
     fn without_its_section_nothing_is_wanted() {
         with_site(|site| {
@@ -189,10 +192,9 @@ mod tests {
 
     #[test]
     fn another_engine_restarts_and_a_client_does_not() {
-        let archive = "[docker.archive]\nurl = \"https://mirror.example/linux/debian\"\nkey = \"\"\"\n-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmQINBFit\n-----END PGP PUBLIC KEY BLOCK-----\n\"\"\"\n";
         for (sections, wanted) in [
             ("[docker]\n", &["package:docker.io"][..]),
-            (archive, &["package:docker-ce", "package:containerd.io"]),
+            (ARCHIVE, &["package:docker-ce", "package:containerd.io"]),
         ] {
             with_sections(sections, |site| {
                 let part = part(site);
@@ -209,9 +211,7 @@ mod tests {
 
     #[test]
     fn docker_s_own_archive_is_trusted_by_its_own_key() {
-        let archive = "[docker.archive]\nurl = \"https://mirror.example/linux/debian\"\nkey = \"\"\"\n\
-            -----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmQINBFit\n-----END PGP PUBLIC KEY BLOCK-----\n\"\"\"\n[swarm]";
-        with_sections(archive, |site| {
+        with_sections(ARCHIVE, |site| {
             let part = part(site);
             assert!(part.packages.contains(&"docker-ce".to_owned()), "{:?}", part.packages);
             assert!(!part.packages.contains(&"docker.io".to_owned()), "{:?}", part.packages);

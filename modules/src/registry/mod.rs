@@ -201,6 +201,12 @@ mod tests {
         });
     }
 
+    fn with_folder(run: impl FnOnce(&Site<'_>, &Utf8Path)) {
+        let guard = tempfile::tempdir().expect("a folder");
+        let dir = Utf8Path::from_path(guard.path()).expect("UTF-8");
+        with_registry(|site| run(site, dir));
+    }
+
     /// The scripts with their folders below another one, and the group of whoever runs this.
     fn scripts_below(site: &Site<'_>, dir: &Utf8Path) -> [Scripts; 2] {
         let trusted = ["one", "two"]
@@ -216,9 +222,7 @@ mod tests {
 
     #[test]
     fn certificates_are_made_once_and_trusted_by_all() {
-        with_registry(|site| {
-            let guard = tempfile::tempdir().expect("a folder");
-            let dir = Utf8Path::from_path(guard.path()).expect("UTF-8");
+        with_folder(|site, dir| {
             let [made, trust] = scripts_below(site, dir);
             for folder in ["ca", "tls"] {
                 fs_err::create_dir(dir.join(folder)).expect("a folder");
@@ -240,6 +244,12 @@ mod tests {
                 "600\n644"
             );
 
+            fs_err::write(dir.join("two/docker/certs.d/registry/ca.crt"), "another")
+                .expect("a file");
+            assert_eq!(state(), "present, not by all");
+            told(&trust.apply);
+            assert_eq!(state(), "present, present");
+
             // Of a run that was cut off between the two, and of what somebody took away.
             let (ca, key) = (read("ca/ca.crt"), read("tls/registry.key"));
             for other in [read("ca/ca.key"), String::new()] {
@@ -257,9 +267,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_plants_links_has_nothing_written_through_them() {
-        with_registry(|site| {
-            let guard = tempfile::tempdir().expect("a folder");
-            let dir = Utf8Path::from_path(guard.path()).expect("UTF-8");
+        with_folder(|site, dir| {
             let [_, trust] = scripts_below(site, dir);
             told(&format!(
                 "cd {dir}; mkdir -p ca one/docker/certs.d/registry two/docker elsewhere/registry
